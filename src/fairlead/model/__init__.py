@@ -1,0 +1,58 @@
+"""The words of Fairlead. Everything here is a frozen value that goes to JSON and back; nothing here acts."""
+
+from fairlead.model.account import Account
+from fairlead.model.base import Model, canonical, sha256
+from fairlead.model.check import Check, CommandCheck, HttpCheck, TreeCheck
+from fairlead.model.command import Command, Result, SecretRef, shell
+from fairlead.model.deployment import Deployment, ErrorShare, Event, Report, Sample, StepTime
+from fairlead.model.finding import Finding, Status, blockers
+from fairlead.model.plan import Lease, Plan, ServiceChange, Untouched, WatchRules, WatchTarget
+from fairlead.model.record import Entry, Receipt, RecordLine, StepFact, step_fact
+from fairlead.model.step import Action, Run, Step, Upload, Where
+from fairlead.model.tree import IDENTITY_FILE, LISTING, Difference, Tree, difference, parse_listing
+
+__all__ = [
+    "IDENTITY_FILE",
+    "LISTING",
+    "Account",
+    "Action",
+    "Check",
+    "Command",
+    "CommandCheck",
+    "Deployment",
+    "Difference",
+    "Entry",
+    "ErrorShare",
+    "Event",
+    "Finding",
+    "HttpCheck",
+    "Lease",
+    "Model",
+    "Plan",
+    "Receipt",
+    "RecordLine",
+    "Report",
+    "Result",
+    "Run",
+    "Sample",
+    "SecretRef",
+    "ServiceChange",
+    "Status",
+    "Step",
+    "StepFact",
+    "StepTime",
+    "Tree",
+    "TreeCheck",
+    "Untouched",
+    "Upload",
+    "WatchRules",
+    "WatchTarget",
+    "Where",
+    "blockers",
+    "canonical",
+    "difference",
+    "parse_listing",
+    "sha256",
+    "shell",
+    "step_fact",
+]

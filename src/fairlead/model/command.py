@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import shlex
+
+from fairlead.model.base import Model
+
+
+class SecretRef(Model):
+    """The *name* of a secret. Plans, records and logs may hold it; only `outside/` opens it."""
+
+    name: str
+
+
+class Command(Model):
+    """A program and its arguments, as a value: built in one place, run in another, shown in a third."""
+
+    argv: tuple[str, ...]
+    cwd: str = ""
+    """Folder to run in, relative to the account's home unless absolute; empty = the home."""
+    stdin: SecretRef | None = None
+    """A secret handed over on standard input, never in argv or environment."""
+    timeout: float = 60.0
+    """Seconds after which the command is ended and counts as failed."""
+
+    def __str__(self) -> str:
+        line = shlex.join(self.argv)
+        return f"cd {shlex.quote(self.cwd)} && {line}" if self.cwd else line
+
+
+class Result(Model):
+    """What a command answered. `code` is the command's own; a broken transport is an error, never a code."""
+
+    code: int
+    stdout: str = ""
+    stderr: str = ""
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """True when the command exited 0."""
+        return self.code == 0
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it said, for a message: stderr before stdout, one line, 300 characters at most."""
+        return " ".join((self.stderr.strip() or self.stdout.strip()).split())[-300:]
+
+
+def shell(script: str, *args: str, cwd: str = "", timeout: float = 60.0) -> Command:
+    """A POSIX shell script as a command; `args` are $1, $2, ...: values never become part of the script's text."""
+    return Command(argv=("sh", "-c", script, "fairlead", *args), cwd=cwd, timeout=timeout)

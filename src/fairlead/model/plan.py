@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from typing import Literal
+
+from fairlead.model.account import Account
+from fairlead.model.base import Model, canonical, sha256
+from fairlead.model.check import Check
+from fairlead.model.step import Step
+from fairlead.model.tree import Difference
+
+PLAN_FORMAT = 1
+
+
+class ServiceChange(Model):
+    """What a plan does to one service."""
+
+    service: str
+    host: str
+    strategy: str
+    before: str = ""
+    """Release that is live now; empty = none."""
+    after: str
+    """Release that will be live: the first 12 hex digits of its tree hash."""
+    version: str = ""
+    """What people call the new release: a commit, a tag, a text; shown beside the hash."""
+    files: Difference = Difference()
+    folder: str = ""
+    """Where its releases lie on the host."""
+
+
+class WatchTarget(Model):
+    """One service as the watch looks at it."""
+
+    service: str
+    checks: tuple[Check, ...]
+    host: str = ""
+    access_log: str = ""
+    """On `host`; where it is given, the share of failed requests comes from here instead of from our own probes."""
+
+
+class WatchRules(Model):
+    """How long to look after a deployment, how often, and what starts the way back."""
+
+    duration: float = 1800.0
+    """Seconds."""
+    interval: float = 30.0
+    """Seconds between two looks."""
+    down_for: float = 120.0
+    """A service that has not answered rightly for this many seconds starts the way back."""
+    error_share: float = 0.05
+    """A larger share of failed requests starts the way back."""
+    window: float = 300.0
+    """The share is taken over the last so many seconds."""
+    min_requests: int = 20
+    """Fewer requests than this in the window are not enough data to judge."""
+
+
+class Lease(Model):
+    """How the lock is held."""
+
+    ttl: int = 30
+    """Seconds after which a holder that was not heard of may be replaced."""
+    beat: int = 15
+    """Seconds without a heartbeat after which a running change is ended."""
+
+
+class Untouched(Model):
+    """What stands in fairlead.yml and is not changed by this plan."""
+
+    hosts: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+
+
+class Plan(Model):
+    """A table of steps with the checks between them. Printing it is the dry run, its hash is what gets approved.
+
+    It holds no time, no run id, no temporary path and no secret: two plans of an unmoved world are equal.
+    """
+
+    format: int = PLAN_FORMAT
+    kind: Literal["deploy", "rollback"]
+    project: str
+    environment: str
+    lock_host: str
+    accounts: dict[str, Account]
+    """Every account the plan's steps or checks use, and those they jump through."""
+    services: tuple[ServiceChange, ...]
+    """In the order of activation; unchanged services are left out."""
+    databases: tuple[str, ...] = ()
+    """Databases that will be backed up or changed."""
+    untouched: Untouched = Untouched()
+    steps: tuple[Step, ...]
+    """Stage steps run in parallel by service; activate steps strictly in this order; close steps after the watch."""
+    staged: tuple[Check, ...] = ()
+    """Must be ok after staging, before the first activation."""
+    proven: dict[str, tuple[Check, ...]] = {}
+    """By service: must be ok after its activation, before the next service is touched."""
+    standing: dict[str, tuple[Check, ...]] = {}
+    """By service: what must be ok again after the way back."""
+    watch: tuple[WatchTarget, ...] = ()
+    watch_rules: WatchRules = WatchRules()
+    lease: Lease = Lease()
+    remarks: tuple[str, ...] = ()
+    """Sentences that belong to the approval, such as `the way back leaves data alone`."""
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the plan's canonical JSON: what is approved, and its name on the lock host."""
+        return sha256(self.to_json())
+
+    @property
+    def way_back(self) -> tuple[Step, ...]:
+        """The steps that a failure undoes, in the order in which it undoes them."""
+        return tuple(step for step in reversed(self.steps) if step.phase != "close" and step.back != "stays")
+
+    @property
+    def way_back_hash(self) -> str:
+        """SHA-256 of the way back as text, recorded before the first change."""
+        return sha256(canonical([[step.id, str(step.undo)] for step in self.way_back]))
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Names of the accounts that steps of this plan run on, and the lock host, each once."""
+        return tuple(dict.fromkeys((self.lock_host, *(step.host for step in self.steps))))
+
+    def step(self, step_id: str) -> Step:
+        """The step of that id; KeyError where there is none."""
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        raise KeyError(step_id)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fairlead.model.base import Model
+from fairlead.model.command import Command
+
+Where = Literal["before", "after", "between", "cannot_tell"]
+Back = Literal["reversible", "stays", "by_data", "no"]
+Phase = Literal["stage", "activate", "close"]
+
+
+class Run(Model):
+    """Run a command on the step's host."""
+
+    kind: Literal["run"] = "run"
+    command: Command
+
+    def __str__(self) -> str:
+        return str(self.command)
+
+
+class Upload(Model):
+    """Copy an artifact from the operator's machine to a folder on the step's host."""
+
+    kind: Literal["upload"] = "upload"
+    artifact: str
+    """The artifact's tree hash: its name in the operator's artifact store."""
+    to: str
+    """The folder that takes the tree's content; made by the upload, absent before."""
+    link_from: str = ""
+    """A folder on the host whose equal files (content, owner, mode) may be hard-linked instead of sent again."""
+    files: int
+    size: int
+    """Bytes."""
+
+    def __str__(self) -> str:
+        return f"upload {self.files} files, {self.size} bytes -> {self.to}"
+
+
+Action = Annotated[Run | Upload, Field(discriminator="kind")]
+
+
+class Step(Model):
+    """The smallest change that can be taken back on its own.
+
+    `probe` prints one word on its last line: before, after, between or cannot_tell. `undo` leads from all of
+    before, after and between to before, and survives running twice.
+    """
+
+    id: str
+    """A word of letters, digits and `._@+-`, unique in its plan, such as `api.switch`."""
+    title: str
+    """For people: `api: switch to 3f2a91c0b7de`."""
+    host: str
+    """Name of the account it runs on."""
+    service: str = ""
+    """The service it belongs to; steps of one service are never reordered."""
+    phase: Phase
+    do: Action
+    probe: Command
+    undo: Command | None = None
+    back: Back = "reversible"
+    """reversible: by `undo`; stays: harmless and kept (a backup); by_data: only by restoring data; no: never."""
+    loss: Literal["end", "finish"] = "end"
+    """What happens to a running change when its operator vanishes: it is ended, or may finish."""
+    grace: int = 5
+    """Seconds between TERM and KILL when it is ended."""
+    leaves: bool = False
+    """It starts a daemon on purpose; its probe asks the daemon."""
+    warns: tuple[str, ...] = ()
+    """What a person must know before approving it."""
