@@ -1,0 +1,1 @@
+"""The embedded estate for `fairlead demo`: real services, real databases, the real commands."""
