@@ -1,6 +1,7 @@
 """The words of Fairlead. Everything here is a frozen value that goes to JSON and back; nothing here acts."""
 
 from fairlead.model.account import Account
+from fairlead.model.backup import Backup
 from fairlead.model.base import Model, canonical, sha256
 from fairlead.model.check import Check, CommandCheck, HttpCheck, TreeCheck
 from fairlead.model.command import Command, Result, SecretRef, shell
@@ -16,6 +17,7 @@ __all__ = [
     "LISTING",
     "Account",
     "Action",
+    "Backup",
     "Check",
     "Command",
     "CommandCheck",
