@@ -6,7 +6,7 @@ from fairlead.model.base import Model, canonical, sha256
 from fairlead.model.check import Check, CommandCheck, HttpCheck, TreeCheck
 from fairlead.model.command import Command, Result, SecretRef, shell
 from fairlead.model.deployment import Deployment, ErrorShare, Event, Report, Sample, StepTime
-from fairlead.model.finding import Finding, Status, blockers
+from fairlead.model.finding import Finding, Status, blockers, why_not
 from fairlead.model.plan import Lease, Plan, ServiceChange, Untouched, WatchRules, WatchTarget
 from fairlead.model.record import Entry, Receipt, RecordLine, StepFact, step_fact
 from fairlead.model.step import Action, Run, Step, Upload, Where
@@ -57,4 +57,5 @@ __all__ = [
     "sha256",
     "shell",
     "step_fact",
+    "why_not",
 ]

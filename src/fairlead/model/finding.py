@@ -35,3 +35,8 @@ class Finding(Model):
 def blockers(findings: Iterable[Finding]) -> list[Finding]:
     """The findings that say no; a gate is open when there are none."""
     return [finding for finding in findings if finding.blocks]
+
+
+def why_not(findings: Iterable[Finding]) -> str:
+    """What blocks, as one sentence; empty when nothing does."""
+    return "; ".join(f"{finding.subject}: {finding.says}" for finding in blockers(findings))

@@ -19,6 +19,7 @@ class Entry(Model):
     """intent: do or undo. outcome: the same, or seen (found done after a crash), found (done, but not by us),
     undone (proven before), left (kept on purpose)."""
     attempt: int = 0
+    """Counts the intents of this step, do and undo together, from 1: with token and step it names the change."""
     rc: int | None = None
     probe: Where | None = None
     says: str = ""
@@ -62,7 +63,9 @@ class StepFact(Model):
 
     state: Literal["none", "begun", "done", "failed", "undone", "found", "begun_undo", "left"] = "none"
     attempts: int = 0
+    """How often `do` was begun."""
     undo_attempts: int = 0
+    """How often `undo` was begun."""
 
 
 def step_fact(lines: tuple[RecordLine, ...] | list[RecordLine], step: str) -> StepFact:
@@ -70,9 +73,9 @@ def step_fact(lines: tuple[RecordLine, ...] | list[RecordLine], step: str) -> St
     state, attempts, undo_attempts = "none", 0, 0
     for entry in (line.entry for line in lines if line.entry.step == step):
         if entry.kind == "intent" and entry.what == "do":
-            state, attempts = "begun", max(attempts, entry.attempt)
+            state, attempts = "begun", attempts + 1
         elif entry.kind == "intent":
-            state, undo_attempts = "begun_undo", max(undo_attempts, entry.attempt)
+            state, undo_attempts = "begun_undo", undo_attempts + 1
         elif entry.what in ("do", "seen"):
             state = "done" if entry.rc in (0, None) else "failed"
         elif entry.what == "undo":

@@ -1,0 +1,207 @@
+"""The plan of a deployment: artifacts, the specification and what is on the hosts now become one table of steps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation, ServiceSpec
+from fairlead.engines import sqlite
+from fairlead.errors import FairleadError, NotReady
+from fairlead.model import Account, Check, Plan, Run, ServiceChange, Step, Untouched, WatchTarget
+from fairlead.outside.connect import Hosts
+from fairlead.plan.prepare import Artifact
+from fairlead.strategies import release
+from fairlead.strategies.proof import health_checks, identity_checks
+
+DATA_REMARK = "the way back leaves data as it is: databases are backed up before, but not taken back"
+
+
+async def plan_deploy(
+    installation: Installation, environment: EnvironmentSpec, artifacts: Mapping[str, Artifact], hosts: Hosts
+) -> Plan:
+    """What it takes to make these artifacts live. Looks at the hosts, changes nothing.
+
+    Raises NotReady naming every host that does not answer and everything that stands in the way.
+    """
+    services = [environment.services[name] for name in environment.services if name in artifacts]
+    found = await _look_everywhere(services, hosts)
+    changes, steps = [], []
+    for service in services:
+        artifact = artifacts[service.name]
+        if release.release_id(artifact.tree) == found[service.name].current:
+            continue
+        changes.append(release.change(service, artifact.tree, artifact.version, found[service.name]))
+        host = installation.hosts[service.host]
+        steps += release.steps(service, host, artifact.tree, found[service.name])
+    databases = _touched_databases(installation, environment, changes)
+    backups = [step for database in databases for step in _backup(database, changes)]
+    return _assemble(installation, environment, changes, [*backups, *steps], databases, found)
+
+
+async def _look_everywhere(services: Iterable[ServiceSpec], hosts: Hosts) -> dict[str, release.Found]:
+    wanted = list(services)
+    answers = await asyncio.gather(*(_look(service, hosts) for service in wanted), return_exceptions=True)
+    found = {s.name: a for s, a in zip(wanted, answers, strict=True) if isinstance(a, release.Found)}
+    errors = [answer for answer in answers if isinstance(answer, BaseException)]
+    for error in errors:
+        if not isinstance(error, FairleadError):
+            raise error
+    if errors:
+        told = {(str(error), getattr(error, "hint", "")) for error in errors}
+        raise NotReady("\n".join(sorted(what for what, _ in told)), "\n".join(sorted({hint for _, hint in told if hint})))
+    return found
+
+
+async def _look(service: ServiceSpec, hosts: Hosts) -> release.Found:
+    host = await hosts.get(service.host)
+    result = await host.run(release.look(service))
+    try:
+        found = release.read_look(result.stdout)
+    except (ValueError, KeyError) as error:
+        what = f"{service.name}: {service.host}:{service.path} cannot be read: {error or result.last_words}"
+        raise NotReady(what, f"`fairlead doctor` shows what is missing on {service.host}") from error
+    return _accept(service, found)
+
+
+def _accept(service: ServiceSpec, found: release.Found) -> release.Found:
+    where = f"{service.name}: {service.host}:{service.path}"
+    if found.real_folder:
+        raise NotReady(f"{where}/current is a folder, not a link", "move it away, or give the service another path")
+    if found.foreign_link:
+        raise NotReady(
+            f"{where}/current points to {found.foreign_link}, which is not one of its releases",
+            "link it to releases/NAME, or give the service another path",
+        )
+    missing = [name for name in service.shared if not name.endswith("/") and name not in found.shared]
+    if missing:
+        names = ", ".join(missing)
+        raise NotReady(f"{where}/shared lacks {names}", f"put it there; a folder that may be made is written `{missing[0]}/`")
+    return found
+
+
+def _touched_databases(
+    installation: Installation, environment: EnvironmentSpec, changes: Iterable[ServiceChange]
+) -> list[DatabaseSpec]:
+    wanted = {name for change in changes for name in environment.services[change.service].databases}
+    return [d for d in installation.databases if d.environment == environment.name and d.name in wanted]
+
+
+def _backup(database: DatabaseSpec, changes: Iterable[ServiceChange]) -> tuple[Step, ...]:
+    """A backup before the first activation; only sqlite has an engine yet, and the plan says so of the others."""
+    if database.engine != "sqlite":
+        return ()
+    label = "before-" + "-".join(change.after for change in changes)[:60]
+    return (
+        Step(
+            id=f"db-{database.name}.backup",
+            title=f"back up {database.database}",
+            host=database.host,
+            phase="stage",
+            do=Run(command=sqlite.backup_command(database, label)),
+            probe=sqlite.backup_probe(database, label),
+            back="stays",
+        ),
+    )
+
+
+def _assemble(
+    installation: Installation,
+    environment: EnvironmentSpec,
+    changes: list[ServiceChange],
+    steps: list[Step],
+    databases: list[DatabaseSpec],
+    found: Mapping[str, release.Found],
+) -> Plan:
+    ordered = [step for phase in ("stage", "activate", "close") for step in steps if step.phase == phase]
+    changed = {change.service: change for change in changes}
+    specs = environment.services
+    return Plan(
+        kind="deploy",
+        project=installation.project,
+        environment=environment.name,
+        lock_host=environment.lock_host,
+        accounts=accounts(installation, environment, (step.host for step in ordered)),
+        services=tuple(changes),
+        databases=tuple(database.database for database in databases),
+        untouched=untouched(installation, environment, ordered, changed, databases),
+        steps=tuple(ordered),
+        staged=tuple(check for c in changes for check in release.tree_checks(specs[c.service], c.after, c.before)),
+        proven={c.service: proofs(specs[c.service], c.after) for c in changes},
+        standing=standing(environment, changed, found),
+        watch=watch_targets(environment, changed),
+        watch_rules=environment.watch,
+        lease=environment.lease,
+        remarks=tuple(_remarks(ordered, databases)),
+    )
+
+
+def _remarks(steps: Iterable[Step], databases: Iterable[DatabaseSpec]) -> Iterable[str]:
+    if several := list(databases):
+        yield DATA_REMARK
+        for database in several:
+            if database.engine != "sqlite":
+                yield f"{database.database} is not backed up: this version has no engine for {database.engine} yet"
+    for step in steps:
+        yield from step.warns
+
+
+def proofs(service: ServiceSpec, expected_release: str) -> tuple[Check, ...]:
+    """Health and identity of one service."""
+    return (*health_checks(service), *identity_checks(service, expected_release))
+
+
+def standing(
+    environment: EnvironmentSpec, changed: Mapping[str, ServiceChange], found: Mapping[str, release.Found]
+) -> dict[str, tuple[Check, ...]]:
+    """What must hold after a way back: every service of the environment as it is now; nothing where nothing is live."""
+    checks: dict[str, tuple[Check, ...]] = {}
+    for name, service in environment.services.items():
+        change = changed.get(name)
+        if change and not change.before:
+            continue
+        now = change.before if change else found[name].current if name in found else ""
+        checks[name] = (*proofs(service, now), *(release.tree_checks(service, change.before) if change else ()))
+    return checks
+
+
+def watch_targets(environment: EnvironmentSpec, changed: Mapping[str, ServiceChange]) -> tuple[WatchTarget, ...]:
+    """Every service of the environment, as the watch looks at it."""
+    return tuple(
+        WatchTarget(
+            service=name,
+            checks=proofs(service, changed[name].after if name in changed else ""),
+            host=service.host,
+            access_log=service.access_log,
+        )
+        for name, service in environment.services.items()
+        if service.health
+    )
+
+
+def accounts(installation: Installation, environment: EnvironmentSpec, used: Iterable[str]) -> dict[str, Account]:
+    """The accounts that a plan needs to be carried out, those that are jumped through included."""
+    watched = (service.host for service in environment.services.values() if service.host and service.access_log)
+    names = list(dict.fromkeys((environment.lock_host, *used, *watched)))
+    for name in names:
+        via = installation.hosts[name].account.via
+        if via and via not in names:
+            names.append(via)
+    return {name: installation.hosts[name].account for name in sorted(names)}
+
+
+def untouched(
+    installation: Installation,
+    environment: EnvironmentSpec,
+    steps: Iterable[Step],
+    changed: Iterable[str],
+    databases: Iterable[DatabaseSpec],
+) -> Untouched:
+    """What fairlead.yml knows and this plan leaves alone."""
+    used, touched = {step.host for step in steps}, {database.database for database in databases}
+    services = set(changed)
+    return Untouched(
+        hosts=tuple(name for name in installation.hosts if name not in used),
+        services=tuple(name for name in environment.services if name not in services),
+        databases=tuple(d.database for d in installation.databases if d.database not in touched),
+    )

@@ -1,0 +1,291 @@
+"""Executes a plan inside a session: every step by the table, the checks between, and the way back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+from fairlead.errors import Halted, Lost, Unreachable
+from fairlead.journal.target import Done, TooLate
+from fairlead.model import Check, Entry, Event, Finding, Plan, Step, Where, blockers, why_not
+from fairlead.outside.clock import Clock
+from fairlead.run.session import Session
+from fairlead.run.table import Move, move
+
+RunChecks = Callable[[Iterable[Check]], Awaitable[list[Finding]]]
+Listen = Callable[[Event], None]
+
+PROOF_PATIENCE = 20.0
+"""Seconds that a service may take after its switch until its checks are ok."""
+PROOF_PAUSE = 0.25
+"""Seconds between two looks while waiting for that."""
+RECOVERIES = 3
+"""How often a run climbs over a lost connection before it asks for a human."""
+
+
+class WayBack(Exception):
+    """Raised inside a run to turn round; `why` is one sentence."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+@dataclass
+class Stop:
+    """A request to end the run, such as Ctrl-C: the step in hand is finished first."""
+
+    why: str = ""
+    again: bool = False
+    """Asked a second time: do not go back, leave the run open."""
+
+    def ask(self, why: str) -> None:
+        """Ask to stop; asking twice means: at once, after the step in hand."""
+        self.again = bool(self.why)
+        self.why = self.why or why
+
+
+@dataclass
+class Runner:
+    """One run of one plan."""
+
+    plan: Plan
+    session: Session
+    checks: RunChecks
+    clock: Clock
+    listen: Listen
+    expected: Callable[[Step], float | None] = lambda step: None
+    stop: Stop = field(default_factory=Stop)
+    _turning: bool = False
+
+    # -- forward
+
+    async def stage(self) -> None:
+        """Everything that changes nothing live: steps of different services in parallel. Raises WayBack or Halted."""
+        self._phase("staging", "nothing live is changed")
+        await self._climbing(self._stage)
+
+    async def _stage(self) -> None:
+        await _all_or_first_error(self._lane(lane) for lane in _lanes(self._steps("stage")))
+        await self._must_be_ok(self.plan.staged, "after staging", patience=0)
+
+    async def _lane(self, steps: list[Step]) -> None:
+        for step in steps:
+            if self._turning:
+                return
+            try:
+                await self.forward(step, alone=False)
+            except BaseException:
+                self._turning = True
+                raise
+
+    async def activate(self) -> None:
+        """Switch service after service, strictly in order; each is proven before the next is touched."""
+        self._phase("activating", ", ".join(change.service for change in self.plan.services))
+        await self._climbing(self._activate)
+
+    async def _activate(self) -> None:
+        steps = self._steps("activate")
+        for number, step in enumerate(steps):
+            await self.forward(step, alone=True)
+            last_of_service = number + 1 == len(steps) or steps[number + 1].service != step.service
+            if last_of_service:
+                checks = self.plan.proven.get(step.service, ())
+                await self._must_be_ok(checks, f"{step.service} after its switch", patience=PROOF_PATIENCE)
+
+    async def tidy(self) -> None:
+        """After the watch: delete old releases. A failure here is a warning, the new release stands."""
+        for step in self._steps("close"):
+            try:
+                await self.forward(step, alone=True)
+            except WayBack as error:
+                self._event("warning", error.why, step=step.id)
+
+    async def forward(self, step: Step, *, alone: bool) -> None:
+        """Lead one step to `after`, from wherever it stands."""
+        self._heed_stop()
+        for _ in range(2 * RECOVERIES):
+            sees = await self.probe(step)
+            chosen = move(self.session.fact(step), sees, "forward")
+            if chosen in ("next", "found", "seen"):
+                self._settle(step, chosen)
+                return
+            if chosen == "back":
+                raise WayBack(f"{step.title} failed")
+            if chosen == "halt":
+                raise Halted(self._stands(step, sees))
+            if chosen == "undo_then_do":
+                await self._change(step, "undo", alone=alone)
+                continue
+            done = await self._change(step, "do", alone=alone)
+            if done.rc != 0:
+                raise WayBack(f"{step.title} failed: {_said(done)}")
+            return
+        raise WayBack(f"{step.title} did not succeed in several attempts")
+
+    def _settle(self, step: Step, chosen: Move) -> None:
+        if chosen in ("found", "seen"):
+            self.session.later(Entry(kind="outcome", step=step.id, what=chosen, probe="after"))
+            self._event("step_ended", f"{step.title}: already there", step=step.id, service=step.service, ok=True)
+
+    # -- back
+
+    async def back(self, why: str) -> list[Finding]:
+        """Undo in reverse what this run has done, and prove that the old state stands. Returns the proof.
+
+        Raises Halted where that cannot be done or cannot be proven.
+        """
+        self.stop = Stop()  # a stop asked for before this point has been answered by turning round
+        if not any(line.entry.kind == "back" for line in self.session.lines):
+            await self.session.append(Entry(kind="back", says=why, who=self.session.who))
+        self._event("back", f"going back: {why}")
+        await self._climbing(self._undo)
+        return await self._prove_old_state()
+
+    async def _undo(self) -> None:
+        steps = self.plan.way_back
+        for step in (step for step in steps if step.phase == "activate"):
+            await self.backward(step, alone=True)
+        staged = [step for step in steps if step.phase == "stage"]
+        await _all_or_first_error(self._lane_back(lane) for lane in _lanes(staged))
+
+    async def _lane_back(self, steps: list[Step]) -> None:
+        for step in steps:
+            await self.backward(step, alone=False)
+
+    async def backward(self, step: Step, *, alone: bool) -> None:
+        """Lead one step to `before`, if it is ours."""
+        if self.stop.again:
+            raise Halted(f"stopped on the way back, before `{step.title}`")
+        for _ in range(2 * RECOVERIES):
+            fact = self.session.fact(step)
+            if step.back == "by_data" and fact.state not in ("none", "undone", "found"):
+                self.session.later(Entry(kind="outcome", step=step.id, what="left", says="data is left as it is"))
+                self._event("warning", f"{step.title}: data is left as it is", step=step.id, service=step.service)
+                return
+            sees = await self.probe(step)
+            chosen = move(fact, sees, "back")
+            if chosen == "next":
+                return
+            if chosen == "undone":
+                self.session.later(Entry(kind="outcome", step=step.id, what="undone", probe="before"))
+                return
+            if chosen == "halt":
+                raise Halted(self._stands(step, sees))
+            await self._change(step, "undo", alone=alone)
+        raise Halted(f"{step.title} could not be taken back in several attempts")
+
+    async def _prove_old_state(self) -> list[Finding]:
+        self._phase("proving the old state", "")
+        checks = [check for several in self.plan.standing.values() for check in several]
+        findings = await self._settled(checks, PROOF_PATIENCE)
+        if blockers(findings):
+            raise Halted(f"everything was taken back, but the old state is not proven: {why_not(findings)}")
+        return findings
+
+    # -- both
+
+    async def probe(self, step: Step) -> Where:
+        """Ask where the step stands; an answer that is not one of the four words is `cannot_tell`."""
+        host = await self.session.hosts.get(step.host)
+        result = await host.run(step.probe)
+        words = result.stdout.split()
+        word = words[-1] if result.ok and words else ""
+        return word if word in ("before", "after", "between") else "cannot_tell"  # type: ignore[return-value]
+
+    async def _change(self, step: Step, what: str, *, alone: bool) -> Done:
+        """One change with its events."""
+        verb = step.title if what == "do" else f"undo {step.title}"
+        expected = self.expected(step) if what == "do" else None
+        self._event("step_started", verb, step=step.id, service=step.service, expected=expected)
+        started = self.clock.monotonic()
+        done = await self.session.change(step, what, alone=alone)
+        seconds = self.clock.monotonic() - started
+        says = verb if done.rc == 0 else f"{verb}: {_said(done)}"
+        self._event("step_ended", says, step=step.id, service=step.service, ok=done.rc == 0, seconds=seconds)
+        return done
+
+    async def _climbing(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do the work; when a connection was lost in the middle, take a higher token and go through it again.
+
+        Never simply send a change again: the first one may still be running. With the higher token the host ends it,
+        and the table decides from what its probe sees.
+        """
+        for _ in range(RECOVERIES):
+            try:
+                return await work()
+            except (Lost, TooLate, Unreachable) as error:
+                self._event("warning", f"{error}; taking over from ourselves")
+                await self._recover(error)
+        raise Halted("the connection was lost too often", self._resume_hint())
+
+    async def _recover(self, error: Exception) -> None:
+        self._turning = False
+        try:
+            await self.session.recover(self.plan.hosts)
+        except (Lost, Unreachable) as again:
+            raise Halted(f"{error}; then {again}", self._resume_hint()) from error
+
+    def _resume_hint(self) -> str:
+        return f"when the hosts answer again: `fairlead resume -e {self.plan.environment}`"
+
+    async def _must_be_ok(self, checks: Iterable[Check], when: str, patience: float) -> None:
+        findings = await self._settled(list(checks), patience)
+        for finding in findings:
+            self._event("check", f"{finding.subject}: {finding.says}", service=finding.subject, ok=not finding.blocks)
+        if blockers(findings):
+            raise WayBack(f"{when}: {why_not(findings)}")
+
+    async def _settled(self, checks: list[Check], patience: float) -> list[Finding]:
+        """Look until all is ok or patience is over; only what was not ok is asked again."""
+        end = self.clock.monotonic() + patience
+        findings = dict(enumerate(await self.checks(checks)))
+        while bad := [number for number, finding in findings.items() if finding.blocks]:
+            if self.clock.monotonic() >= end:
+                break
+            await self.clock.sleep(PROOF_PAUSE)
+            again = await self.checks([checks[number] for number in bad])
+            findings.update(zip(bad, again, strict=True))
+        return list(findings.values())
+
+    def _heed_stop(self) -> None:
+        if self.stop.again:
+            raise Halted(f"{self.stop.why} twice", "go on with `fairlead resume`, or back with `fairlead rollback`")
+        if self.stop.why:
+            raise WayBack(self.stop.why)
+
+    def _steps(self, phase: str) -> list[Step]:
+        return [step for step in self.plan.steps if step.phase == phase]
+
+    def _stands(self, step: Step, sees: Where) -> str:
+        state = self.session.fact(step).state
+        return f"{step.title}: the record says `{state}`, the host says `{sees}`"
+
+    def _phase(self, name: str, says: str) -> None:
+        self._event("phase", f"{name}: {says}" if says else name)
+
+    def _event(self, kind: str, says: str, **more: object) -> None:
+        self.listen(Event.model_validate({"at": self.clock.now(), "kind": kind, "says": says, **more}))
+
+
+def _said(done: Done) -> str:
+    words = " ".join(done.output.split())[-300:]
+    return f"exit code {done.rc}: {words}" if words else f"exit code {done.rc}, no output"
+
+
+def _lanes(steps: Iterable[Step]) -> list[list[Step]]:
+    """Steps of one service in their order; services beside each other."""
+    lanes: dict[str, list[Step]] = {}
+    for step in steps:
+        lanes.setdefault(step.service or step.id, []).append(step)
+    return list(lanes.values())
+
+
+async def _all_or_first_error(lanes: Iterable[Awaitable[None]]) -> None:
+    """Run lanes together. When one turns round the others finish the step in hand, then the first error is raised."""
+    answers = await asyncio.gather(*lanes, return_exceptions=True)
+    errors = [answer for answer in answers if isinstance(answer, BaseException)]
+    halts = [error for error in errors if not isinstance(error, WayBack)]
+    for error in (*halts, *errors):
+        raise error

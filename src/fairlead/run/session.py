@@ -1,0 +1,239 @@
+"""One holder of one environment's lock, and the only door through which a run changes anything on its hosts."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets as randomness
+from collections.abc import Iterable
+from contextlib import suppress
+
+from fairlead.errors import Fenced, Halted, Lost, Unreachable
+from fairlead.journal.record import encode, read_record
+from fairlead.journal.target import Acquired, Done, State, Target
+from fairlead.model import Entry, Lease, Receipt, RecordLine, Run, Step, StepFact, Upload, step_fact
+from fairlead.outside.clock import Clock
+from fairlead.outside.connect import Hosts
+from fairlead.outside.files import ArtifactStore
+from fairlead.outside.secrets import Secrets
+
+PATIENCE_UNREACHABLE = 30.0
+"""Seconds that a takeover waits for changes that do not end when told to."""
+
+
+class Session:
+    """Holds the lock of `environment` on `lock_host` for one run, renews it, writes the record, runs fenced changes.
+
+    Every method may raise `Fenced` (somebody took over: stop at once, change nothing more), `Unreachable` or `Lost`.
+    """
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        environment: str,
+        lock_host: str,
+        *,
+        who: str,
+        clock: Clock,
+        secrets: Secrets,
+        artifacts: ArtifactStore,
+    ) -> None:
+        self.hosts, self.environment, self.lock_host, self.who = hosts, environment, lock_host, who
+        self.clock, self.secrets, self.artifacts = clock, secrets, artifacts
+        self.nonce = randomness.token_hex(8)
+        self.lease = Lease()
+        self.token, self.run = 0, "-"
+        self.fenced: Fenced | None = None
+        self.lines: list[RecordLine] = []
+        self.receipts: dict[str, tuple[Receipt, ...]] = {}
+        self._targets: dict[str, Target] = {}
+        self._offsets: dict[str, float] = {}
+        self._lease_end = 0.0  # by the lock host's clock
+        self._heard: tuple[float, float] = (0.0, 0.0)  # the lock host's now, and our monotonic time then
+        self._pen = asyncio.Lock()
+        self._pending: list[Entry] = []
+        self._renewer: asyncio.Task[None] | None = None
+
+    async def target(self, host: str) -> Target:
+        """The environment's folder on that account, through its open connection."""
+        if host not in self._targets:
+            self._targets[host] = Target(await self.hosts.get(host), self.environment)
+        return self._targets[host]
+
+    async def read(self, run: str = "") -> State:
+        """Lock, fence and, for `run` or else the open run, record and receipts. Claims nothing."""
+        state = await (await self.target(self.lock_host)).read(run)
+        self.lines = list(read_record(state.record))
+        return state
+
+    async def acquire(self, mode: str, run: str, lease: Lease) -> Acquired:
+        """Take the lock: `new` for a run of its own, `resume` for the open one, `anew` to raise our own token."""
+        self.lease = lease
+        lock = await self.target(self.lock_host)
+        held = await lock.acquire(mode, self.nonce, lease.ttl, run, self.who, self.token)
+        self.token, self.run = held.token, held.run
+        self._hear(held.now)
+        if self._renewer is None:
+            self._renewer = asyncio.create_task(self._renew(asyncio.current_task()), name="renew the lease")
+        return held
+
+    async def raise_fences(self, hosts: Iterable[str], patience: float = 0.0) -> None:
+        """Make our token the only one that counts on every one of these accounts; the lock host first.
+
+        Raises Halted naming the accounts that could not be reached or whose changes did not end.
+        """
+        await self._raise(self.lock_host, patience)
+        others = [host for host in dict.fromkeys(hosts) if host != self.lock_host]
+        answers = await asyncio.gather(*(self._raise(host, patience) for host in others), return_exceptions=True)
+        fenced = [answer for answer in answers if isinstance(answer, Fenced)]
+        if fenced:
+            raise max(fenced, key=lambda error: getattr(error, "token", 0))
+        failed = {host: answer for host, answer in zip(others, answers, strict=True) if isinstance(answer, BaseException)}
+        if failed:
+            raise Halted(
+                "; ".join(f"{host}: {error}" for host, error in failed.items()),
+                f"nothing was begun; when they answer: `fairlead resume {self.run} -e {self.environment}`",
+            )
+
+    async def _raise(self, host: str, patience: float) -> None:
+        target = await self.target(host)
+        try:
+            raised = await target.raise_fence(self.token, patience=int(patience), grace=5, wait=PATIENCE_UNREACHABLE)
+        except Fenced as error:
+            higher = getattr(error, "token", 0)
+            if higher <= self.token:
+                raise
+            # A fence above the lock: the lock host lost its memory. Climb above it and raise again.
+            held = await (await self.target(self.lock_host)).acquire(
+                "anew", self.nonce, self.lease.ttl, self.run, self.who, higher
+            )
+            self.token = held.token
+            self._hear(held.now)
+            await self._raise(self.lock_host, patience)
+            raised = await target.raise_fence(self.token, patience=int(patience), grace=5, wait=PATIENCE_UNREACHABLE)
+        self._offsets[host] = raised.now - self._lock_now()
+
+    def late(self, host: str) -> int:
+        """The last second, by that host's clock, at which a change of ours may still begin there."""
+        return int(self._lease_end + self._offsets.get(host, 0.0) - 1)
+
+    def fact(self, step: Step) -> StepFact:
+        """What the record says of a step, outcomes that are not yet written included."""
+        pending = [RecordLine(seq=0, token=self.token, entry=entry) for entry in self._pending]
+        return step_fact([*self.lines, *pending], step.id)
+
+    def later(self, entry: Entry) -> None:
+        """Note an entry that rides along with the next append."""
+        self._pending.append(entry.model_copy(update={"at": self.clock.now()}))
+
+    async def append(self, *entries: Entry) -> None:
+        """Write what is pending and these entries; returns when the lock host has them on disk."""
+        async with self._pen:
+            lines, data = self._compose(entries)
+            if data:
+                lock = await self.target(self.lock_host)
+                self._hear(await lock.append(self.token, self.run, self.lease.ttl, data))
+                self._written(lines)
+
+    async def change(self, step: Step, what: str, *, alone: bool) -> Done:
+        """Record the intent, then run the step's `do` or `undo` behind the fence of its host.
+
+        `alone`: no other change of this run is going on, so intent and change may share one round trip.
+        """
+        fact = self.fact(step)
+        attempt = fact.attempts + fact.undo_attempts + 1
+        intent = Entry(kind="intent", step=step.id, what=what, attempt=attempt)  # type: ignore[arg-type]
+        change_id = f"{self.token}.{step.id}.{attempt}"
+        started = self.clock.monotonic()
+        if what == "do" and isinstance(step.do, Upload):
+            await self.append(intent)
+            done = await self._upload(step, step.do, change_id)
+        else:
+            done = await self._command(step, what, intent, change_id, alone=alone)
+        seconds = round(self.clock.monotonic() - started, 3)
+        self.later(intent.model_copy(update={"kind": "outcome", "rc": done.rc, "seconds": seconds}))
+        return done
+
+    async def _upload(self, step: Step, upload: Upload, change_id: str) -> Done:
+        target = await self.target(step.host)
+        source = self.artifacts.path(upload.artifact)
+        return await target.upload(
+            self.token, change_id, self.late(step.host), source, upload, grace=step.grace, beat=self.lease.beat
+        )
+
+    async def _command(self, step: Step, what: str, intent: Entry, change_id: str, *, alone: bool) -> Done:
+        command = step.do.command if what == "do" and isinstance(step.do, Run) else step.undo
+        if command is None:
+            raise Halted(f"{step.title} cannot be undone by a command")
+        stdin = self.secrets.open(command.stdin).encode() if command.stdin else b""
+        how = {"loss": step.loss, "grace": step.grace, "beat": self.lease.beat, "stdin": stdin}
+        target = await self.target(step.host)
+        if not (alone and step.host == self.lock_host):
+            await self.append(intent)
+            return await target.run(self.token, change_id, self.late(step.host), command, **how)
+        async with self._pen:
+            lines, data = self._compose((intent,))
+            late = self.late(step.host)
+            done = await target.step(self.run, self.lease.ttl, data, self.token, change_id, late, command, **how)
+            self._hear(done.now)
+            self._written(lines)
+            return done
+
+    async def release(self, *, done: bool) -> None:
+        """Write what is pending and give the lock back; `done` closes the run, else it stays open for anybody."""
+        await self.append()
+        await self._stop_renewing()
+        await (await self.target(self.lock_host)).release(self.token, self.run, done)
+
+    async def recover(self, hosts: Iterable[str], patience: float = 0.0) -> None:
+        """After a lost connection in mid-change: take a higher token, so that the first one cannot go on, and read."""
+        self._targets.clear()
+        await self.acquire("anew", self.run, self.lease)
+        await self.raise_fences(hosts, patience)
+        await self.read()
+        self._pending.clear()
+        await self.append(Entry(kind="taken", who=self.who, says="after a lost connection"))
+
+    async def close(self) -> None:
+        """Stop renewing; the lease runs out by itself unless `release` was called."""
+        await self._stop_renewing()
+
+    def _compose(self, entries: Iterable[Entry]) -> tuple[list[RecordLine], bytes]:
+        now = self.clock.now()
+        waiting = [*self._pending, *(entry.model_copy(update={"at": now}) for entry in entries)]
+        first = self.lines[-1].seq + 1 if self.lines else 1
+        lines = [RecordLine(seq=first + i, token=self.token, entry=entry) for i, entry in enumerate(waiting)]
+        return lines, b"".join(encode(line.entry, line.seq, line.token) for line in lines)
+
+    def _written(self, lines: list[RecordLine]) -> None:
+        self.lines += lines
+        written = {id(line.entry) for line in lines}
+        self._pending = [entry for entry in self._pending if id(entry) not in written]
+
+    def _hear(self, lock_now: float) -> None:
+        self._heard = (lock_now, self.clock.monotonic())
+        self._lease_end = lock_now + self.lease.ttl
+
+    def _lock_now(self) -> float:
+        return self._heard[0] + self.clock.monotonic() - self._heard[1]
+
+    async def _renew(self, holder: asyncio.Task[object] | None) -> None:
+        """Renew every third of the lease. Fenced: cancel the holder, who then changes nothing more."""
+        while True:
+            await asyncio.sleep(self.lease.ttl / 3)
+            try:
+                lock = await self.target(self.lock_host)
+                self._hear(await lock.renew(self.token, self.run, self.lease.ttl))
+            except (Unreachable, Lost):
+                continue  # the lease says how long this may go on; the hosts refuse changes after it
+            except Fenced as error:
+                self.fenced = error
+                if holder is not None:
+                    holder.cancel("somebody took over")
+                return
+
+    async def _stop_renewing(self) -> None:
+        if self._renewer is not None:
+            self._renewer.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._renewer
+            self._renewer = None

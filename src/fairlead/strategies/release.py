@@ -1,0 +1,377 @@
+"""Releases side by side, one of them live through a symbolic link.
+
+A service's folder holds `releases/ID` (ID = first 12 hex digits of the tree hash), `shared/`, the relative link `current`
+and the marker `.live`: the release that the service was last restarted onto. Link and restart are one step: taken back
+apart, the old code would be linked again while the broken process went on.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import PurePosixPath
+
+from fairlead.config import HostSpec, MigrationSpec, ServiceSpec
+from fairlead.model import (
+    LISTING,
+    Command,
+    Model,
+    Run,
+    ServiceChange,
+    Step,
+    Tree,
+    TreeCheck,
+    Upload,
+    difference,
+    parse_listing,
+    shell,
+)
+from fairlead.model.step import Phase
+
+ID_LENGTH = 12
+
+_LOOK = (
+    """\
+cd -- "$1" 2>/dev/null || { printf 'absent\\n\\nlisting\\n'; exit 0; }
+if [ -L current ]; then printf 'current %s\\n' "$(readlink current)"; elif [ -e current ]; then echo 'folder current'; fi
+[ -f .live ] && printf 'live %s\\n' "$(head -n 1 .live)"
+for r in $(ls -1t releases 2>/dev/null); do [ -d "releases/$r" ] && printf 'release %s\\n' "$r"; done
+[ -d current/. ] && find current/. ! -type l -printf 'owner %u:%g\\n' | sort -u
+[ -d current/. ] && find current/. -type f -perm /022 -printf 'loose\\n' -quit
+shift; for s; do [ -e "shared/$s" ] && printf 'shared %s\\n' "$s"; done
+printf '\\nlisting\\n'; cd current/. 2>/dev/null || exit 0
+"""
+    + LISTING
+)
+_UPLOADED = (
+    """\
+cd -- "$1" 2>/dev/null || { echo before; exit 0; }
+if [ -d "releases/$2" ]; then echo after; exit 0; fi
+[ -e "releases/.part-$2" ] || { echo before; exit 0; }
+have=$(cd "releases/.part-$2" && """
+    + LISTING
+    + """ | sha256sum) && [ "${have%% *}" = "$3" ] && echo after || echo between
+"""
+)
+_REMOVE_UPLOAD = 'cd -- "$1" 2>/dev/null || exit 0; rm -rf -- "releases/.part-$2"; rmdir releases . 2>/dev/null; exit 0'
+_COMMIT = (
+    """\
+set -e; folder=$1 id=$2 tree=$3 own=$4; shift 4
+[ ! -d "$folder/releases/$id" ] || exit 0
+sh -c "$own"; cd -- "$folder"
+have=$(cd "releases/.part-$id" && """
+    + LISTING
+    + """ | sha256sum)
+[ "${have%% *}" = "$tree" ] || { echo "what arrived in releases/.part-$id is not what was sent" >&2; exit 1; }
+for s; do case $s in */) mkdir -p -- "shared/$s";; *) mkdir -p -- "$(dirname -- "shared/$s")";; esac; done
+(cd "releases/.part-$id" && """
+    + LISTING
+    + """) >"releases/$id.tree"
+sync -f releases
+mv -T -- "releases/.part-$id" "releases/$id"; sync releases
+"""
+)
+_COMMITTED = '[ -d "$1/releases/$2" ] && echo after || echo before'
+_UNCOMMIT = """\
+cd -- "$1" || exit 1
+case $(readlink current) in "releases/$2") echo "releases/$2 is live and stays" >&2; exit 1;; esac
+rm -rf -- "releases/$2" "releases/$2.tree"
+"""
+_SWITCH = """\
+set -e; folder=$1 id=$2 again=$3
+(cd -- "$folder"; echo switching >.live; ln -sfn -- "releases/$id" .current.new; mv -fT .current.new current; sync .)
+sh -c "$again"
+(cd -- "$folder"; printf '%s\\n' "$id" >.live.new; sync .live.new; mv -f .live.new .live; sync .)
+"""
+_SWITCH_OFF = """\
+set -e; folder=$1 stop=$2
+(cd -- "$folder"; echo switching >.live; rm -f .current.new current; sync .)
+sh -c "$stop"
+rm -f -- "$folder/.live"; sync -- "$folder"
+"""
+_SWITCHED = """\
+folder=$1 new=$2 old=$3 status=$4
+link=$(readlink "$folder/current" 2>/dev/null); live=$(head -n 1 "$folder/.live" 2>/dev/null)
+if [ -e "$folder/current" ] && [ ! -L "$folder/current" ]; then echo cannot_tell
+elif [ "$link" = "releases/$new" ] && [ "$live" = "$new" ]; then sh -c "$status" >/dev/null 2>&1 && echo after || echo between
+elif [ "$link" = "releases/$new" ]; then echo between
+elif [ -z "$old" ] && [ -z "$link" ]; then [ -z "$live" ] && echo before || echo between
+elif [ -n "$old" ] && [ "$link" = "releases/$old" ]; then case $live in "$old"|'') echo before;; *) echo between;; esac
+else echo cannot_tell; fi
+"""
+_PRUNE = 'cd -- "$1" || exit 1; shift; for r; do rm -rf -- "releases/$r" "releases/$r.tree"; done'
+_PRUNED = """\
+cd -- "$1" 2>/dev/null || { echo after; exit 0; }
+shift; for r; do [ ! -e "releases/$r" ] || { echo before; exit 0; }; done; echo after
+"""
+_MARK = """\
+set -e; marker=$1/.maintenance word=$2
+sh -c "$3"
+case $word in on) echo on >"$marker";; off) rm -f -- "$marker";; esac
+"""
+_NO_RELEASE = 'cd -- "$1" || exit 1; '
+_NOT_STAGED = 'cd -- "$1" 2>/dev/null || { echo before; exit 0; }; '
+_MARKED = '[ -e "$1/.maintenance" ] && echo "$2" || echo "$3"'
+
+
+class Found(Model):
+    """What lies in a service's folder now."""
+
+    current: str = ""
+    """Release that `current` points to; empty = none."""
+    real_folder: bool = False
+    """`current` is a folder or a file, not a link: somebody else's."""
+    foreign_link: str = ""
+    """`current` points to something that is not one of its releases."""
+    live: str = ""
+    releases: tuple[str, ...] = ()
+    """Newest first."""
+    owners: tuple[str, ...] = ()
+    loose: bool = False
+    """Some file of the live release may be written by its group or by anybody."""
+    shared: tuple[str, ...] = ()
+    tree: Tree = Tree(entries={})
+    """Content of the live release."""
+
+
+def look(service: ServiceSpec) -> Command:
+    """The command that finds out what lies in the service's folder; `read_look` reads its answer."""
+    return shell(_LOOK, service.path, *(name.rstrip("/") for name in service.shared))
+
+
+def read_look(stdout: str) -> Found:
+    """Parse the answer of `look`. Raises ValueError where it is not whole."""
+    head, _, listing = stdout.partition("\n\nlisting\n") if "\n\nlisting\n" in stdout else _headless(stdout)
+    words: dict[str, list[str]] = {}
+    for line in head.splitlines():
+        key, _, value = line.partition(" ")
+        words.setdefault(key, []).append(value)
+    link = words.get("current", [""])[0]
+    current = link.removeprefix("releases/")
+    ours = link.startswith("releases/") and "/" not in current
+    return Found(
+        current=current if ours else "",
+        foreign_link="" if ours else link,
+        real_folder="folder" in words,
+        live=words.get("live", [""])[0],
+        releases=tuple(words.get("release", [])),
+        owners=tuple(words.get("owner", [])),
+        loose="loose" in words,
+        shared=tuple(words.get("shared", [])),
+        tree=parse_listing(listing.encode()),
+    )
+
+
+def _headless(stdout: str) -> tuple[str, str, str]:
+    head, separator, listing = stdout.partition("\nlisting\n")
+    if not separator:
+        raise ValueError("the answer is cut off")
+    return head, separator, listing
+
+
+def release_id(tree: Tree) -> str:
+    """The name of a release: the first 12 hex digits of its tree hash."""
+    return tree.hash[:ID_LENGTH]
+
+
+def shared_links(service: ServiceSpec) -> dict[str, str]:
+    """Symbolic links that every release of the service carries: path in the release -> relative target."""
+    links = {}
+    for name in (shared.rstrip("/") for shared in service.shared):
+        up = "../" * (len(PurePosixPath(name).parts) + 1)
+        links[name] = f"{up}shared/{name}"
+    return links
+
+
+def change(service: ServiceSpec, tree: Tree, version: str, found: Found) -> ServiceChange:
+    """What a release of `tree` means for the service, file by file."""
+    return ServiceChange(
+        service=service.name,
+        host=service.host,
+        strategy=service.strategy,
+        before=found.current,
+        after=release_id(tree),
+        version=version,
+        files=difference(found.tree, tree),
+        folder=service.path,
+    )
+
+
+def steps(service: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> tuple[Step, ...]:
+    """All steps that make `tree` live, in order; staging first, pruning last."""
+    new = release_id(tree)
+    before = [m for m in (service.migrations,) if m and m.phase == "before"]
+    after = [m for m in (service.migrations,) if m and m.phase == "after"]
+    return (
+        _upload(service, tree, found),
+        _commit(service, host, tree),
+        *_maintenance(service, host, on=True),
+        *(_migrate(service, migration, f"{service.path}/releases/{new}") for migration in before),
+        switch(service, host, new, found.current),
+        *(_migrate(service, migration, f"{service.path}/current") for migration in after),
+        *_maintenance(service, host, on=False),
+        *_prune(service, found, new),
+    )
+
+
+def tree_checks(service: ServiceSpec, *releases: str) -> tuple[TreeCheck, ...]:
+    """Each of these releases must still be what its name says."""
+    return tuple(
+        TreeCheck(subject=service.name, host=service.host, path=f"{service.path}/releases/{name}", tree=name)
+        for name in releases
+        if name
+    )
+
+
+def _step(service: ServiceSpec, word: str, title: str, phase: Phase, **more: object) -> Step:
+    return Step.model_validate(
+        {
+            "id": f"{service.name}.{word}",
+            "title": f"{service.name}: {title}",
+            "host": service.host,
+            "service": service.name,
+            "phase": phase,
+            **more,
+        }
+    )
+
+
+def _upload(service: ServiceSpec, tree: Tree, found: Found) -> Step:
+    new = release_id(tree)
+    action = Upload(
+        artifact=tree.hash,
+        to=f"{service.path}/releases/.part-{new}",
+        link_from=f"../{found.current}" if _may_link(service, found) else "",
+        files=tree.files,
+        size=tree.size,
+    )
+    probe = shell(_UPLOADED, service.path, new, tree.hash, timeout=300)
+    undo = shell(_REMOVE_UPLOAD, service.path, new, timeout=300)
+    return _step(service, "upload", f"upload {new}", "stage", do=action, probe=probe, undo=undo)
+
+
+def _may_link(service: ServiceSpec, found: Found) -> bool:
+    """Hard links are only safe from a release that nobody has written to and nobody else may write to."""
+    untouched = bool(found.current) and found.tree.hash.startswith(found.current) and not found.loose
+    return untouched and len(found.owners) == 1 and service.owner in ("", found.owners[0])
+
+
+def _commit(service: ServiceSpec, host: HostSpec, tree: Tree) -> Step:
+    new = release_id(tree)
+    own = line(host.commands.own, owner=service.owner, path=f"{service.path}/releases/.part-{new}") if service.owner else ":"
+    return _step(
+        service,
+        "release",
+        f"put releases/{new} in place",
+        "stage",
+        do=Run(command=shell(_COMMIT, service.path, new, tree.hash, own, *service.shared, timeout=300)),
+        probe=shell(_COMMITTED, service.path, new),
+        undo=shell(_UNCOMMIT, service.path, new, timeout=300),
+    )
+
+
+def switch(service: ServiceSpec, host: HostSpec, new: str, old: str) -> Step:
+    """Link and restart in one step; `old` = "" means that nothing is live yet."""
+    again, stop, status = _switch_lines(service, host)
+    back = shell(_SWITCH, service.path, old, again) if old else shell(_SWITCH_OFF, service.path, stop)
+    return _step(
+        service,
+        "switch",
+        f"switch to {new}",
+        "activate",
+        do=Run(command=shell(_SWITCH, service.path, new, again)),
+        probe=shell(_SWITCHED, service.path, new, old, status),
+        undo=back,
+        leaves=service.on_switch.leaves,
+    )
+
+
+def _switch_lines(service: ServiceSpec, host: HostSpec) -> tuple[str, str, str]:
+    """Shell lines that put the linked release to work, stop it, and ask whether it runs."""
+    kind, commands = service.on_switch, host.commands
+    if kind.kind == "nothing":
+        return ":", ":", ":"
+    if kind.kind == "run":
+        return line(kind.run), line(kind.stop), line(kind.status)
+    again = commands.restart if kind.kind == "restart" else commands.reload
+    return line(again, unit=service.unit), line(commands.stop, unit=service.unit), line(commands.status, unit=service.unit)
+
+
+def _maintenance(service: ServiceSpec, host: HostSpec, *, on: bool) -> tuple[Step, ...]:
+    spec = service.maintenance
+    if spec is None:
+        return ()
+    again, stop, _ = _switch_lines(service, host)
+    page = f"{service.path}/{spec.page}"
+    if spec.page:
+        enter, leave = line(("touch", "--", page)), line(("rm", "-f", "--", page))
+    elif spec.stop:
+        enter, leave = stop, again
+    else:
+        enter, leave = line(spec.on), line(spec.off)
+    ways = {True: shell(_MARK, service.path, "on", enter), False: shell(_MARK, service.path, "off", leave)}
+    word, title = ("maintenance_on", "enter maintenance") if on else ("maintenance_off", "leave maintenance")
+    return (
+        _step(
+            service,
+            word,
+            title,
+            "activate",
+            do=Run(command=ways[on]),
+            probe=shell(_MARKED, service.path, *(("after", "before") if on else ("before", "after"))),
+            undo=ways[not on],
+            leaves=spec.stop,
+        ),
+    )
+
+
+def _migrate(service: ServiceSpec, migration: MigrationSpec, folder: str) -> Step:
+    def inside(commands: tuple[str, ...] | tuple[tuple[str, ...], ...], absent: str = _NO_RELEASE) -> Command:
+        return shell(absent + 'sh -c "$2"', folder, line(commands), timeout=migration.timeout)
+
+    warns = () if migration.undo else (f"{service.name}: what the migration changes in the data stays on the way back",)
+    return _step(
+        service,
+        "migrate",
+        "migrate " + ", ".join(migration.databases),
+        "activate",
+        do=Run(command=inside(migration.apply)),
+        probe=inside(migration.probe, _NOT_STAGED),
+        undo=inside(migration.undo) if migration.undo else None,
+        back="reversible" if migration.undo else "by_data",
+        loss="finish",
+        warns=warns,
+    )
+
+
+def _prune(service: ServiceSpec, found: Found, new: str) -> tuple[Step, ...]:
+    """Old releases beyond `keep`; the new one and the one to go back to are never among them."""
+    kept = {new, found.current}
+    others = [name for name in found.releases if name not in kept]
+    gone = others[max(service.keep - len(kept - {""}), 0) :]
+    if not gone:
+        return ()
+    return (
+        _step(
+            service,
+            "prune",
+            "delete old releases " + ", ".join(gone),
+            "close",
+            do=Run(command=shell(_PRUNE, service.path, *gone, timeout=300)),
+            probe=shell(_PRUNED, service.path, *gone),
+            back="no",
+        ),
+    )
+
+
+def line(commands: tuple[str, ...] | tuple[tuple[str, ...], ...], **values: str) -> str:
+    """One command or several as one shell line; `{unit}` and the like are filled in as literal arguments."""
+    if not commands:
+        return ":"
+    several = [commands] if isinstance(commands[0], str) else commands
+    return " && ".join(shlex.join(_filled(str(word), values) for word in command) for command in several)
+
+
+def _filled(word: str, values: dict[str, str]) -> str:
+    for name, value in values.items():
+        word = word.replace("{" + name + "}", value)
+    return word
