@@ -139,7 +139,7 @@ class Estate:
 
     def stop(self) -> None:
         """End every process that the estate started, also those that a deployment restarted."""
-        subprocess.run([self.python, "-I", "-S", str(self.home / "bin" / "control.py"), "stop-all"], check=True)
+        self._run("stop-all").communicate()
 
     def write_config(
         self,
@@ -190,8 +190,10 @@ class Estate:
         (self.home / "etc" / f"{name}.json").write_text(json.dumps(told, indent=2) + "\n")
 
     def _control(self, verb: str, name: str) -> subprocess.Popen[str]:
-        folder = self.home if name == "writer" else self.service(name)
-        command = [self.python, "-I", "-S", str(self.home / "bin" / "control.py"), verb, name, str(folder)]
+        return self._run(verb, name, str(self.home if name == "writer" else self.service(name)))
+
+    def _run(self, *words: str) -> subprocess.Popen[str]:
+        command = [self.python, "-I", "-S", str(self.home / "bin" / "control.py"), *words]
         who = {"user": self.user, "group": pwd.getpwnam(self.user).pw_gid, "extra_groups": []} if self.user else {}
         return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd="/", **who)  # type: ignore[call-overload, no-any-return]
 
