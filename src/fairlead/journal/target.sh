@@ -1,0 +1,518 @@
+# Fairlead's half on the target, protocol 1: lock, record and fence of one environment on one login account.
+#
+#   sh fl-HASH.sh VERB DIR ARGUMENTS...          DIR = the environment's folder, such as .fairlead/production
+#
+# The answer is the last line that begins with `fl1 `; exit code 0 = done, 1 = refused. No such line = not known.
+# Needs a POSIX shell, coreutils, Linux /proc, a local file system, and flock(1) or perl.
+#
+#   mutex, gate    empty, only ever locked; never renamed or deleted, since a new inode would be a new lock
+#   lock           1 TOKEN held|free NONCE RUN WHO       the token never falls; RUN = the open run, - = none
+#   lease          TOKEN END TTL                         another token or unreadable = over
+#   fence          TOKEN closed|open                     closed = raised, but older changes are not proven ended yet
+#   runs/RUN.rec   SEQ TOKEN SUM JSON                    one line an entry, only ever appended
+#   plans/SHA256   what a run is made of
+#   pg/ID          TOKEN PID STARTTIME BOOTID            a change that is running now; PID = its session
+#   receipts       ID RC TIME                            changes that have ended, even if nobody heard it
+#   out/ID*        what belongs to a running change: its output, its input's pipe, the mark that it is being ended
+#
+# Functions share all variables in sh: a name means the same thing everywhere in this file.
+
+# A change runs with the login's own umask and locale; everything else here is private and bytewise.
+login_umask=$(umask)
+login_locale=${LC_ALL+=$LC_ALL}
+set -u
+umask 077
+LC_ALL=C
+export LC_ALL
+
+verb=$1
+dir=$2
+shift 2
+newline='
+'
+
+# ---------------------------------------------------------------------------------------------------- answers, words
+
+answers_on=1
+[ "$verb" != stream ] || answers_on=2       # standard output belongs to rsync there
+
+say() { printf 'fl1 %s\n' "$*" >&"$answers_on"; }
+
+no() {
+    say "$@"
+    exit 1
+}
+
+# Numbers have no leading zero (08 would be octal) and fit the shell's arithmetic.
+num() {
+    case $1 in '' | *[!0-9]* | 0?*) return 1 ;; esac
+    [ ${#1} -le 15 ]
+}
+
+# Words become file names and fields: no blank, no slash, no leading dot.
+word() { case $1 in '' | .* | *[!A-Za-z0-9._:@+-]*) return 1 ;; esac; }
+
+# ----------------------------------------------------------------------------------------- what a host may not have
+
+if ! command -v flock >/dev/null; then
+    command -v perl >/dev/null || no missing flock
+    flock() {                               # [-s] [-w SECONDS] FD: locks the inherited descriptor, as flock(1) does
+        how=2 patience=0
+        while [ $# -gt 1 ]; do
+            case $1 in -s) how=1 ;; -w) patience=$2 && shift ;; esac
+            shift
+        done
+        perl -e 'open(F, "+<&=", $ARGV[0]) or exit 1; $end = time + $ARGV[2];
+            until (flock(F, $ARGV[1] | 4)) { exit 1 if time >= $end; select(undef, undef, undef, .05) }' \
+            "$1" "$how" "$patience"
+    }
+fi
+command -v setsid >/dev/null || setsid() { exec perl -e 'use POSIX; POSIX::setsid(); exec @ARGV' "$@"; }
+
+# ------------------------------------------------------------------------------------------------- files, under mutex
+
+# Written whole or not at all, also through a power cut.
+put() { printf '%s\n' "$2" >"$1.new" && sync "$1.new" && mv -f "$1.new" "$1" && sync .; }
+
+# `true >>` tells a folder that takes no files from a lock that is taken; a failing `exec` would end the shell unheard.
+mutex() {                                   # [-s for looking only]
+    true 2>/dev/null >>mutex || no disk mutex
+    exec 8<>mutex
+    flock "$@" -w 10 8 || no busy mutex
+}
+
+# Not synced: a lost lease only ends early.
+lease() { printf '%s\n' "$1 $(($(date +%s) + $2)) $2" >lease; }
+
+load() {
+    lock_token=0 lock_state=free lock_nonce=- lock_run=- lock_who=-
+    lease_token=0 lease_end=0 lease_ttl=0
+    fence_token=0 fence_state=open
+    if [ -e lock ]; then
+        read -r format lock_token lock_state lock_nonce lock_run lock_who rest <lock || no corrupt lock
+        [ "$format" = 1 ] || no newer "$format"
+        num "$lock_token" && word "$lock_run" && word "$lock_nonce" && word "$lock_who" || no corrupt lock
+        case $lock_state in held | free) ;; *) no corrupt lock ;; esac
+    fi
+    if [ -e fence ]; then
+        read -r fence_token fence_state rest <fence && num "$fence_token" || no corrupt fence
+    fi
+    if [ -e lease ]; then
+        read -r lease_token lease_end lease_ttl rest <lease &&
+            num "$lease_token" && num "$lease_end" && num "$lease_ttl" || lease_token=0 lease_end=0 lease_ttl=0
+    fi
+    now=$(date +%s)
+}
+
+mine() {                                    # TOKEN RUN: may this owner still write?
+    [ "$lock_state $lock_token $lock_run" = "held $1 $2" ] || no fenced "$lock_token $lock_state $lock_run"
+}
+
+# A torn tail gets its newline and is never cut. (Not `[ -z "$(tail -c1)" ]`: that is empty for a NUL too.)
+heal() { [ ! -s "$1" ] || [ "$(tail -c1 "$1" | wc -l)" -ne 0 ] || printf '\n' >>"$1"; }
+
+append() {                                  # RUN LINES
+    record=runs/$1.rec
+    created=
+    [ -e "$record" ] || created=1
+    heal "$record" && printf '%s' "$2" >>"$record" && sync -d "$record" || no disk record
+    [ -z "$created" ] || sync runs || no disk record
+}
+
+# BYTES of standard input into $data, all or nothing. (dd, because some `head -c` read more than they are told to,
+# and the change's own input may follow.)
+take() {
+    num "$1" || no usage
+    data=$(dd bs=1 count="$1" <&3 2>/dev/null; printf x)
+    data=${data%x}
+    [ ${#data} -eq "$1" ] || no short
+    case $data in *"$newline") ;; *) no short ;; esac
+}
+
+# What we write is ASCII: any other byte is damage, and shown as `?` it keeps the byte counts of an answer true.
+ascii() { tr -c '\n -~' '?'; }
+
+file() {                                    # NAME: its content as part of an answer
+    bytes=$(wc -c <"$1")
+    say file "$1" "$bytes"
+    head -c "$bytes" "$1"
+    printf '\n'
+}
+
+# ---------------------------------------------------------------------------------------------- changes and sessions
+
+# live SESSION STARTTIME NAME: the session's processes; those that are surely ours -> $pids, doubtful ones -> $odd.
+# A pid is not given out again while a session of that number has members. So another start time = all gone.
+live() {
+    pids= odd=
+    if { read -r stat <"/proc/$1/stat"; } 2>/dev/null; then
+        stat=${stat##*) }
+        [ "$(set -- $stat; shift 19; echo "$1")" = "$2" ] || [ "$2" = 0 ] || return 0
+    fi
+    for process in /proc/[0-9]*/stat; do
+        { read -r stat <"$process"; } 2>/dev/null || continue
+        member=${stat%% *}
+        stat=${stat##*) }
+        set -- "$1" "$2" "$3" $stat         # $4 = state, $7 = session, ${23} = start time
+        [ "$7" = "$1" ] && [ "$4" != Z ] || continue
+        if [ "$member" = "$1" ] && [ "${23}" = "$2" ]; then
+            pids="$pids $member"
+        else
+            case $newline$(tr '\0' '\n' 2>/dev/null <"/proc/$member/environ")$newline in
+            *"${newline}FAIRLEAD_CHANGE=$3$newline"*) pids="$pids $member" ;;
+            *) odd="$odd $member" ;;
+            esac
+        fi
+    done
+}
+
+# The shared lock comes first, then the comparison: whoever got in before a raise is waited for, whoever comes later
+# is refused. Exactly equal and open: a token above the fence means that nobody has drained this host yet.
+gate() {                                    # TOKEN LATE
+    true 2>/dev/null >>gate || no disk gate
+    exec 9<>gate
+    flock -s -w 10 9 || no busy gate
+    { read -r fence_token fence_state rest <fence; } 2>/dev/null || no corrupt fence
+    [ "$fence_token $fence_state" = "$1 open" ] || no fenced "$fence_token $fence_state"
+    [ "$(date +%s)" -le "$2" ] || no late
+}
+
+# What a change's session leader does before it becomes the change: sh -c "$begin" fl TOKEN ID UMASK LOCALE COMMAND...
+begin='
+    fl_token=$1 fl_id=$2 fl_umask=$3 fl_locale=$4
+    shift 4
+    read -r fl_boot </proc/sys/kernel/random/boot_id
+    read -r fl_stat <"/proc/$$/stat"
+    fl_start=$(set -- ${fl_stat##*) }; shift 19; echo "$1")
+    printf "%s\n" "$fl_token $$ $fl_start $fl_boot" >"pg/$fl_id" || exit 125
+    case $fl_locale in =*) LC_ALL=${fl_locale#=} ;; *) unset LC_ALL ;; esac
+    umask "$fl_umask"
+    cd "$HOME" && exec "$@"'
+
+# Told to every process of the change, so that a takeover knows them again.
+announce() {
+    [ ! -e "pg/$id" ] || no twice
+    FAIRLEAD_CHANGE=${dir##*/}.$id
+    export FAIRLEAD_CHANGE
+}
+
+# End the change that this process watches over: its group, and whoever else is in its session.
+end_change() {
+    true >"out/$id.end"
+    for signal in TERM KILL; do
+        start=0
+        { read -r rest rest start rest <"pg/$id"; } 2>/dev/null
+        live "$change" "$start" "$FAIRLEAD_CHANGE"
+        kill -s $signal -- "-$change" $pids
+        [ $signal = KILL ] || sleep "$grace"
+    done
+}
+
+# Its input, then one byte every now and then: end of file or silence for BEAT seconds means that nobody is there.
+watch_line() {
+    [ "$bytes" -eq 0 ] || head -c "$bytes" <&3 >"out/$id.in"
+    while byte=$(timeout "$beat" head -c1 <&3) && [ -n "$byte" ]; do :; done
+    [ "$loss" = finish ] || end_change
+}
+
+watch_clock() {
+    nap=
+    trap '[ -z "$nap" ] || kill "$nap"; exit' TERM
+    sleep "$limit" &
+    nap=$!
+    wait "$nap"
+    end_change
+}
+
+# Wait for the change, write its receipt, set $rc and $how. A change that was ended, by us or by a takeover, keeps the
+# gate shut until its session is empty; one that ended by itself may leave something behind, and we say so.
+finish() {
+    wait "$change"
+    rc=$?
+    start=0 how=
+    { read -r rest rest start rest <"pg/$id"; } 2>/dev/null
+    { read -r fence_token fence_state rest <fence; } 2>/dev/null
+    if [ $rc -le 128 ] && [ "$fence_token $fence_state" = "$token open" ] && [ ! -e "out/$id.end" ]; then
+        kill -s 0 -- "-$change" 2>/dev/null && how=left
+    else
+        while live "$change" "$start" "$FAIRLEAD_CHANGE" && [ -n "$pids$odd" ]; do sleep 0.1; done
+        [ ! -e "out/$id.end" ] || how=ended
+    fi
+    heal receipts && printf '%s\n' "$id $rc $(date +%s)" >>receipts && sync -d receipts || no disk receipt
+    rm -f "pg/$id" "out/$id.end" "out/$id.in"
+}
+
+# The wrapper holds the gate, from another session than the change: ending the change cannot release it. Nobody else
+# inherits it (9<&-), or every daemon that a change starts would block all later takeovers.
+perform() {                                 # TOKEN ID LATE LOSS LIMIT GRACE BEAT BYTES COMMAND...
+    token=$1 id=$2 late=$3 loss=$4 limit=$5 grace=$6 beat=$7 bytes=$8
+    shift 8
+    num "$token" && word "$id" && num "$late" && num "$limit" && num "$grace" && num "$beat" && num "$bytes" || no usage
+    case $loss in end | finish) ;; *) no usage ;; esac
+    gate "$token" "$late"
+    announce
+    input=/dev/null
+    if [ "$bytes" -gt 0 ]; then             # through a pipe: what may be a secret never touches the disk
+        input=out/$id.in
+        rm -f "$input"
+        mkfifo "$input" || no disk input
+    fi
+    exec 5>&1
+    if [ "$loss" = finish ]; then           # it must be able to write when nobody listens any more
+        true 2>/dev/null >"out/$id" || no disk output
+        exec 5>"out/$id"
+    fi
+    setsid sh -c "$begin" fl "$token" "$id" "$login_umask" "$login_locale" "$@" \
+        9<&- 3<&- <"$input" >&5 2>&1 5>&- &
+    change=$!
+    watch_line 9<&- 5>&- >/dev/null 2>&1 &
+    watchers=$!
+    if [ "$limit" -gt 0 ]; then
+        watch_clock 9<&- 3<&- 5>&- >/dev/null 2>&1 &
+        watchers="$watchers $!"
+    fi
+    finish
+    kill $watchers 2>/dev/null
+    if [ "$loss" = finish ]; then
+        head -c 1000000 "out/$id"
+        rm -f "out/$id"
+    fi
+    printf '\n'                             # output without a newline at its end must not swallow the answer
+    say done "$rc" "$(date +%s)" $how
+}
+
+# ------------------------------------------------------------------------------------------------------------- verbs
+
+case $verb in
+acquire | raise | store)
+    if [ ! -d "$dir/runs" ]; then           # `runs` is made last: when it is there, all are
+        mkdir -p "$dir/pg" "$dir/plans" "$dir/out" "$dir/runs" && sync "$dir" "$dir/.." || no disk folder
+    fi
+    ;;
+esac
+cd "$dir" 2>/dev/null || no none
+
+case $verb in
+
+# acquire new|resume|anew NONCE TTL RUN WHO MINIMUM -> ok TOKEN RUN fresh|again NOW | busy | open | fenced
+# new: nothing may be open. resume: RUN must be the open one. anew: the owner gives itself a higher token.
+acquire)
+    mode=$1 nonce=$2 ttl=$3 run=$4 who=$5 minimum=$6
+    word "$nonce" && num "$ttl" && word "$run" && word "$who" && num "$minimum" || no usage
+    mutex
+    load
+    if [ "$lock_state $lock_nonce" = "held $nonce" ] && [ "$mode" != anew ]; then    # our answer was lost
+        lease "$lock_token" "$ttl" || no disk lease
+        say ok "$lock_token" "$lock_run" again "$now"
+        exit
+    fi
+    if [ "$mode" = anew ]; then
+        [ "$lock_state $lock_nonce" = "held $nonce" ] || no fenced "$lock_token $lock_state $lock_run"
+    elif [ "$lock_state" = held ] && [ "$lease_token" = "$lock_token" ] && [ "$lease_end" -gt "$now" ]; then
+        # The clock went back: never longer than one ttl from here.
+        [ "$lease_end" -le $((now + lease_ttl)) ] || lease "$lock_token" "$lease_ttl"
+        no busy "$lock_token" "$lock_who" $((lease_end - now)) "$lock_run"
+    fi
+    case $mode in
+    anew) run=$lock_run ;;
+    new) [ "$lock_run" = - ] || no open "$lock_run" "$lock_token" ;;
+    resume) [ "$lock_run" = "$run" ] || no open "$lock_run" "$lock_token" ;;
+    *) no usage ;;
+    esac
+    token=$lock_token
+    [ "$fence_token" -le "$token" ] || token=$fence_token
+    [ "$minimum" -le "$token" ] || token=$minimum
+    token=$((token + 1))
+    # The fence first: a token that only the lock knew could be given out a second time.
+    put fence "$token closed" && put lock "1 $token held $nonce $run $who" && lease "$token" "$ttl" || no disk lock
+    say ok "$token" "$run" fresh "$now"
+    ;;
+
+# renew TOKEN RUN TTL -> ok NOW | fenced. A lapsed lease that nobody took may be renewed.
+renew)
+    num "$3" || no usage
+    mutex
+    load
+    mine "$1" "$2"
+    lease "$1" "$3" || no disk lease
+    say ok "$now"
+    ;;
+
+# release TOKEN RUN done|keep -> ok | fenced. keep leaves the run open for anybody.
+release)
+    case $3 in done) run=- ;; keep) run=$2 ;; *) no usage ;; esac
+    mutex
+    load
+    mine "$1" "$2"
+    put lock "1 $1 free - $run $lock_who" || no disk lock
+    say ok
+    ;;
+
+# append TOKEN RUN TTL BYTES <lines -> ok NOW | fenced | short | disk. Renews too.
+append)
+    num "$3" || no usage
+    exec 3<&0
+    take "$4"                               # before the mutex: a slow sender keeps nobody waiting
+    mutex
+    load
+    mine "$1" "$2"
+    append "$2" "$data"
+    lease "$1" "$3" || no disk lease
+    say ok "$now"
+    ;;
+
+# store SHA256 BYTES <content -> ok | short | disk
+store)
+    word "$1" && num "$2" || no usage
+    draft=plans/.$1.$$
+    head -c "$2" >"$draft" || no disk plan
+    sum=$(sha256sum <"$draft")
+    if [ "${sum%% *}" != "$1" ]; then
+        rm -f "$draft"
+        no short
+    fi
+    sync "$draft" && mv -f "$draft" "plans/$1" && sync plans || no disk plan
+    say ok
+    ;;
+
+# plan SHA256 -> file plans/SHA256 BYTES, content, ok | none
+plan)
+    word "$1" || no usage
+    [ -f "plans/$1" ] || no none
+    file "plans/$1"
+    say ok
+    ;;
+
+# read [RUN] -> state ..., the last receipts, the record of RUN or of the open run, ok
+read)
+    mutex -s
+    load
+    run=${1:-$lock_run}
+    word "$run" || no usage
+    say state "$lock_token $lock_state $lock_nonce $lock_run $lock_who" \
+        "$lease_token $lease_end $fence_token $fence_state $now"
+    if [ -e receipts ]; then                # they are written under the gate, not under the mutex: one look
+        data=$(tail -n 1000 receipts | ascii)
+        say file receipts $((${#data} + 1))
+        printf '%s\n\n' "$data"
+    fi
+    [ ! -e "runs/$run.rec" ] || file "runs/$run.rec" | ascii
+    say ok
+    ;;
+
+# list -> for each record `run NAME BYTES`, its first line, its last line; ok
+list)
+    mutex -s
+    for record in runs/*.rec; do
+        [ -e "$record" ] || continue
+        name=${record#runs/}
+        say run "${name%.rec}" "$(wc -c <"$record")"
+        printf '%s\n' "$(head -n 1 "$record" | ascii)" "$(tail -n 1 "$record" | ascii)"
+    done
+    say ok
+    ;;
+
+# forget RUN -> ok | open. Deletes the record, and plans that no record names; but none of the last day, since a plan
+# is stored before its run begins.
+forget)
+    word "$1" || no usage
+    mutex
+    load
+    [ "$lock_run" != "$1" ] || no open "$lock_run" "$lock_token"
+    rm -f "runs/$1.rec"
+    for plan in $(find plans -type f -mmin +1440); do
+        cat runs/*.rec 2>/dev/null | grep -qF "${plan#plans/}" || rm -f "$plan"
+    done
+    sync runs plans || no disk folder
+    say ok
+    ;;
+
+# raise TOKEN PATIENCE GRACE WAIT -> ok SIGNALS NOW | stuck pg/ID:PID ... | fenced
+# Close the fence for everybody below TOKEN, end or await what they still run, open it for TOKEN. After `stuck` the
+# fence stays closed, and raise may be asked again. TERM after PATIENCE seconds, KILL after GRACE more, WAIT in all.
+raise)
+    token=$1 patience=$2 grace=$3 wait=$4
+    num "$token" && num "$patience" && num "$grace" && num "$wait" || no usage
+    mutex
+    load
+    [ "$token" -ge "$fence_token" ] || no fenced "$fence_token $fence_state"
+    if [ "$fence_token $fence_state" = "$token open" ]; then
+        say ok 0 "$now"
+        exit
+    fi
+    put fence "$token closed" || no disk fence
+    true 2>/dev/null >>gate || no disk gate
+    exec 8>&- 9<>gate
+    read -r boot </proc/sys/kernel/random/boot_id
+    begun=$now signals=0
+    while :; do
+        waited=$(($(date +%s) - begun))
+        signal=
+        [ "$waited" -lt "$patience" ] || signal=TERM
+        [ "$waited" -lt $((patience + grace)) ] || signal=KILL
+        left=
+        for pg in pg/*; do
+            { read -r pg_token session start pg_boot <"$pg"; } 2>/dev/null && num "$pg_token" && num "$session" &&
+                [ "$pg_token" -lt "$token" ] && [ "$pg_boot" = "$boot" ] || continue
+            live "$session" "$start" "${dir##*/}.${pg#pg/}"
+            [ -z "$pids$odd" ] || left="$left $pg:$session"
+            for member in ${signal:+$pids}; do
+                kill -s $signal "$member" 2>/dev/null
+                signals=$((signals + 1))
+            done
+        done
+        [ -z "$left" ] && flock -w 1 9 && break
+        [ "$waited" -le "$wait" ] || no stuck ${left:-gate}
+        sleep 0.1
+    done
+    mutex
+    load
+    [ "$fence_token" = "$token" ] || no fenced "$fence_token $fence_state"
+    rm -f pg/* out/*
+    put fence "$token open" || no disk fence
+    say ok "$signals" "$(date +%s)"
+    ;;
+
+# run TOKEN ID LATE end|finish LIMIT GRACE BEAT BYTES COMMAND... <input, then beats
+#   -> output, done RC NOW [left|ended] | fenced | late | twice
+# LATE: not begun after this second of this host's clock. LIMIT: ended after so many seconds, 0 = never. When the line
+# is lost the change is ended, or may finish. BYTES of standard input are the command's own input.
+run)
+    exec 3<&0 </dev/null
+    perform "$@"
+    ;;
+
+# step RUN TTL BYTES, then as run: append and run in one trip, where the lock host is the host
+step)
+    exec 3<&0 </dev/null
+    run=$1 ttl=$2
+    take "$3"
+    shift 3
+    num "$1" && num "$ttl" || no usage
+    mutex
+    load
+    mine "$1" "$run"
+    append "$run" "$data"
+    lease "$1" "$ttl" || no disk lease
+    exec 8>&-
+    perform "$@"
+    ;;
+
+# stream TOKEN ID LATE COMMAND...: as run, for rsync, which has its own line and its own timeout; answers on stderr
+stream)
+    token=$1 id=$2 late=$3
+    shift 3
+    num "$token" && word "$id" && num "$late" || no usage
+    exec 3<&0
+    gate "$token" "$late"
+    announce
+    setsid sh -c "$begin" fl "$token" "$id" "$login_umask" "$login_locale" "$@" 9<&- <&3 3<&- &
+    change=$!
+    exec 3<&-
+    finish
+    say done "$rc" "$(date +%s)" $how
+    exit "$rc"
+    ;;
+
+*) no usage ;;
+esac
