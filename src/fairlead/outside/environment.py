@@ -1,0 +1,47 @@
+"""Who and where we are, and which environment the programs that we start get to see."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Collection, Mapping
+
+_PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "TERM", "XDG_RUNTIME_DIR")
+_FOR_LOGIN = ("SSH_AUTH_SOCK", "SSH_AGENT_PID", "KRB5CCNAME", "DISPLAY", "WAYLAND_DISPLAY", "SSH_ASKPASS")
+
+
+def environment() -> Mapping[str, str]:
+    """The environment of this process."""
+    return os.environ
+
+
+def who() -> str:
+    """Who is working, as `user@host`; only letters, digits and `._@+-`, as the record on the target wants it."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid{os.getuid()}"
+    return "".join(
+        c if c.isascii() and (c.isalnum() or c in "._@+-") else "_" for c in f"{user}@{socket.gethostname()}"
+    )
+
+
+def plain_environment(home: str = "") -> dict[str, str]:
+    """What a command on a local account sees: as little as a login would give it, so no secret of ours.
+
+    `home` takes the place of HOME.
+    """
+    plain = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    plain |= {name: value for name, value in os.environ.items() if name.startswith("LC_")}
+    return plain | {"HOME": home} if home else plain
+
+
+def login_environment() -> dict[str, str]:
+    """What `ssh` sees: the plain environment and what reaches the user's agents."""
+    return plain_environment() | {name: os.environ[name] for name in _FOR_LOGIN if name in os.environ}
+
+
+def build_environment(without: Collection[str]) -> dict[str, str]:
+    """What the user's own build programs see: everything but the variables that hold secrets."""
+    return {name: value for name, value in os.environ.items() if name not in without}

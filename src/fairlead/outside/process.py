@@ -1,0 +1,231 @@
+"""Programs that we start: each in a session of its own, so that Ctrl-C at the terminal reaches us and not them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+
+MEGABYTE = 1 << 20
+LIMIT = 64 * MEGABYTE
+"""Bytes of one output that are kept."""
+
+
+def prepare_loop() -> None:
+    """Call before the event loop is made: without it Python 3.11 starts one thread for every child process."""
+    if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
+        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
+
+
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run` on a loop that starts child processes well."""
+    prepare_loop()
+    return asyncio.run(main)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended."""
+
+    code: int
+    """Its exit code, or minus the signal that ended it."""
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+    timed_out: bool = False
+    overflowed: bool = False
+    """It printed more than the limit and was ended for it."""
+
+
+@dataclass(frozen=True)
+class Listening:
+    """How much of a program's outputs is kept, and when they are complete before their end."""
+
+    limit: int = LIMIT
+    """Bytes for each output."""
+    keep_end: bool = False
+    """Above the limit: True drops what came first, False ends the program."""
+    mark: bytes = b""
+    """Complete when this was seen in each of `mark_on`; empty = when the program has ended."""
+    mark_on: frozenset[int] = frozenset({1, 2})
+
+
+class _Output:
+    def __init__(self, listening: Listening) -> None:
+        self.data, self.listening, self.marked = bytearray(), listening, False
+
+    def add(self, chunk: bytes) -> bool:
+        """Keep `chunk`; False when there is no room for it."""
+        start = max(0, len(self.data) - len(self.listening.mark))
+        self.data += chunk
+        if self.listening.mark and not self.marked:
+            self.marked = self.data.find(self.listening.mark, start) >= 0
+        if self.listening.keep_end and len(self.data) > 2 * self.listening.limit:
+            del self.data[: -self.listening.limit]
+        return self.listening.keep_end or len(self.data) <= self.listening.limit
+
+
+class Child(asyncio.SubprocessProtocol):
+    """A running program with its three pipes. Made by `start`; whoever starts one ends it."""
+
+    def __init__(self, listening: Listening) -> None:
+        self.listening = listening
+        self.outputs = {1: _Output(listening), 2: _Output(listening)}
+        self.exited, self.complete, self.overflowed = asyncio.Event(), asyncio.Event(), False
+        self._closed, self._writable, self._open = asyncio.Event(), asyncio.Event(), {1, 2}
+        self._writable.set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop: it runs."""
+        self.transport = cast(asyncio.SubprocessTransport, transport)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Called by the loop: it printed something."""
+        if not self.outputs[fd].add(data):
+            self.overflowed = True
+            self.complete.set()
+        if self.listening.mark and all(self.outputs[n].marked for n in self.listening.mark_on):
+            self.complete.set()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """Called by the loop: one of its three pipes is closed."""
+        self._open.discard(fd)
+        if fd == 0:
+            self._writable.set()
+        self._look()
+
+    def process_exited(self) -> None:
+        """Called by the loop: it has ended; its outputs may not have."""
+        self.exited.set()
+        # A daemon that it left may keep an output open for ever; what it said itself is here by then.
+        asyncio.get_running_loop().call_later(1.0, self.complete.set)
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop: it has ended and all its pipes are closed."""
+        self._closed.set()
+
+    def pause_writing(self) -> None:
+        """Called by the loop: it reads slower than we write."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """Called by the loop: it has caught up."""
+        self._writable.set()
+
+    def _look(self) -> None:
+        if self.exited.is_set() and not self._open:
+            self.complete.set()
+
+    @property
+    def code(self) -> int | None:
+        """Exit code, minus the signal, or None while it runs."""
+        return self.transport.get_returncode()
+
+    @property
+    def pid(self) -> int:
+        """Also the id of its session and of its process group."""
+        return self.transport.get_pid()
+
+    def output(self, fd: int) -> bytes:
+        """What was printed so far on 1 or 2."""
+        return bytes(self.outputs[fd].data)
+
+    async def send(self, data: bytes) -> None:
+        """Write to its standard input; what it no longer wants to read is dropped."""
+        pipe = cast(asyncio.WriteTransport, self.transport.get_pipe_transport(0))
+        for start in range(0, len(data), 256 * 1024):
+            await self._writable.wait()
+            if pipe.is_closing():
+                return
+            pipe.write(data[start : start + 256 * 1024])
+
+    async def beat(self, every: float) -> None:
+        """Write one `.` every so many seconds, for ever."""
+        while True:
+            await asyncio.sleep(every)
+            await self.send(b".")
+
+    def hang_up(self) -> None:
+        """End its standard input."""
+        pipe = self.transport.get_pipe_transport(0)
+        if pipe:
+            pipe.close()
+
+    async def end(self, patience: float) -> None:
+        """Hang up; after `patience` seconds TERM to its process group, a second later KILL. Returns when it is gone."""
+        self.hang_up()
+        try:
+            for seconds, next_signal in ((patience, signal.SIGTERM), (1.0, signal.SIGKILL)):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.exited.wait(), seconds)
+                self._signal(next_signal)
+        finally:
+            self._signal(signal.SIGKILL)
+            self.transport.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closed.wait(), 2.0)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if not self.exited.is_set():
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+
+async def start(
+    argv: Sequence[str],
+    listening: Listening = Listening(),
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Child:
+    """Start a program. Raises OSError where that cannot be done: no such program, no such folder, line too long."""
+    loop = asyncio.get_running_loop()
+    pipe = asyncio.subprocess.PIPE
+    _, child = await loop.subprocess_exec(
+        lambda: Child(listening), *argv, stdin=pipe, stdout=pipe, stderr=pipe, cwd=cwd, env=env, start_new_session=True
+    )
+    return child
+
+
+@dataclass(frozen=True)
+class Saying:
+    """What a program is told on its standard input, which stays open until the program has ended."""
+
+    stdin: bytes = b""
+    beat: float = 0.0
+    """After `stdin`, one `.` every so many seconds; 0 = none."""
+
+
+async def converse(child: Child, saying: Saying, *, timeout: float, patience: float) -> Ended:
+    """Talk to `child` until its outputs are complete or `timeout` seconds are over (0 = never), then end it.
+
+    However this is left, by cancellation too, the child is gone afterwards: its standard input ends first, and it has
+    `patience` seconds to end by itself.
+    """
+    loop = asyncio.get_running_loop()
+    began, timed_out = loop.time(), False
+    talk = asyncio.create_task(_talk(child, saying))
+    try:
+        await asyncio.wait_for(child.complete.wait(), timeout or None)
+    except TimeoutError:
+        timed_out = True
+    finally:
+        talk.cancel()
+        await child.end(patience)
+    code = child.code if child.code is not None else -signal.SIGKILL
+    return Ended(code, child.output(1), child.output(2), loop.time() - began, timed_out, child.overflowed)
+
+
+async def _talk(child: Child, saying: Saying) -> None:
+    await child.send(saying.stdin)
+    if saying.beat:
+        await child.beat(saying.beat)
