@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from fairlead.config.order import Needs, ordered, reached
+from fairlead.config.service import PlacedEntry, ServiceEntry, ServiceSpec, merged, service_spec
+from fairlead.config.types import MoreSeconds, Name, Seconds, Share, Wrong, text
+from fairlead.model import Lease, Model, WatchRules
+
+
+def _whole(value: float) -> float:
+    if value < 1 or value != int(value):
+        raise Wrong("should be whole seconds, at least 1")
+    return value
+
+
+WholeSeconds = Annotated[Seconds, AfterValidator(_whole)]
+
+
+class WatchEntry(Model):
+    """How long a deployment is watched, and what starts the way back."""
+
+    duration: Seconds = 1800.0
+    """How long; 0 = not at all."""
+    interval: MoreSeconds = 30.0
+    """Time between two looks."""
+    down_for: MoreSeconds = 120.0
+    """A service that has not answered rightly for so long starts the way back."""
+    error_share: Share = 0.05
+    """A larger share of failed requests starts the way back."""
+    window: MoreSeconds = 300.0
+    """The share is taken over this last time."""
+    min_requests: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 20
+    """Fewer requests than this in the window are not enough to judge."""
+
+
+class LeaseEntry(Model):
+    """How the lock is held; whole seconds."""
+
+    ttl: WholeSeconds = 30.0
+    """A holder that was not heard of for so long may be replaced."""
+    beat: WholeSeconds = 15.0
+    """A running change that hears nothing from its operator for so long is ended; at most `ttl`."""
+
+
+class EnvironmentEntry(Model):
+    """Services that belong together and go out together."""
+
+    lock_host: Name = ""
+    """The host that holds lock and record; by default the first one that a service here uses."""
+    unattended: Annotated[Literal["allow", "refuse"], BeforeValidator(text)] = "refuse"
+    """May a deployment start without a person saying yes?"""
+    watch: WatchEntry = WatchEntry()
+    """How long a deployment is watched, and what starts the way back."""
+    lease: LeaseEntry = LeaseEntry()
+    """How the lock is held."""
+    services: dict[Name, PlacedEntry] = {}
+    """The services of this environment; one that is not listed does not exist here."""
+
+
+class EnvironmentSpec(Model):
+    """One environment, everything resolved."""
+
+    name: str
+    lock_host: str
+    unattended: bool = False
+    watch: WatchRules = WatchRules()
+    lease: Lease = Lease()
+    services: dict[str, ServiceSpec] = {}
+    """In the order of deployment: what a service depends on stands before it."""
+
+
+def placed_services(entry: EnvironmentEntry, shared: dict[str, ServiceEntry]) -> dict[str, PlacedEntry]:
+    """The environment's services, merged with what they are everywhere, in the order of `services`."""
+    return {name: merged(shared[name], entry.services[name]) for name in shared if name in entry.services}
+
+
+def needs_of(placed: dict[str, PlacedEntry], shared: dict[str, ServiceEntry]) -> dict[str, tuple[str, ...]]:
+    """What every service depends on, as one environment sees it; those outside it keep their own needs."""
+    return {name: placed.get(name, entry).depends_on for name, entry in shared.items()}
+
+
+def environment_spec(
+    name: str, entry: EnvironmentEntry, shared: dict[str, ServiceEntry], hosts: tuple[str, ...]
+) -> EnvironmentSpec:
+    """The environment that an entry stands for; `hosts` are the names of all hosts in the file's order."""
+    placed = placed_services(entry, shared)
+    needs = needs_of(placed, shared)
+    order = [service for service in ordered(needs) if service in placed]
+    inside = {service: service_spec(service, placed[service], _ahead(service, needs, order)) for service in order}
+    used = [service.host for service in entry.services.values() if service.host]
+    return EnvironmentSpec(
+        name=name,
+        lock_host=entry.lock_host or next(iter((*used, *hosts)), ""),
+        unattended=entry.unattended == "allow",
+        watch=WatchRules(**entry.watch.model_dump()),
+        lease=Lease(ttl=int(entry.lease.ttl), beat=int(entry.lease.beat)),
+        services=inside,
+    )
+
+
+def _ahead(service: str, needs: Needs, order: list[str]) -> tuple[str, ...]:
+    found = reached(service, needs)
+    return tuple(name for name in order if name in found)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fairlead.config.database import ENGINES, DatabaseSpec
+from fairlead.config.problems import Path, Problem
+from fairlead.config.rules.ground import Ground
+from fairlead.config.rules.machines import machine, machine_seen_from
+
+_ONLY_SERVER = ("address", "port", "tls", "database", "user", "password", "maintenance")
+_ONLY_FILE = ("path",)
+_LONGEST = 63  # PostgreSQL; MariaDB takes one more
+
+
+def keys_fit_engine(ground: Ground) -> Iterator[Problem]:
+    """A server has an address, a file has a path, and neither has keys of the other."""
+    for name, group in ground.file.databases.items():
+        server = ENGINES[group.engine].port is not None
+        needed = "address" if server else "path"
+        if not getattr(group, needed) and not (needed == "path" and all(entry.path for entry in group.names.values())):
+            yield ground.problem(("databases", name), f"{group.engine} needs `{needed}`")
+        for path, entry in (
+            (("databases", name), group),
+            *((("databases", name, "names", key), value) for key, value in group.names.items()),
+        ):
+            for key in _ONLY_FILE if server else _ONLY_SERVER:
+                if key in entry.model_fields_set:
+                    yield ground.problem((*path, key), f"is not for {group.engine}")
+
+
+def accounts(ground: Ground) -> Iterator[Problem]:
+    """A server's databases have a password and names that the engines take."""
+    for database in ground.installation.databases:
+        if not ENGINES[database.engine].port:
+            continue
+        if database.password is None:
+            hint = "give the name of a secret, such as `password: {NAME}_DB_PASS`"
+            yield ground.problem(("databases", database.group), "needs `password`", hint)
+        if max(len(database.database), len(database.user)) > _LONGEST:
+            yield ground.problem(place_of(database), f"its name or user is longer than {_LONGEST} characters")
+
+
+def belong(ground: Ground) -> Iterator[Problem]:
+    """Every database belongs to one environment and stands in one group."""
+    first = dict[str, str]()
+    for database in ground.installation.databases:
+        if not database.environment:
+            hint = f"give `environment` here or in databases.{database.group}"
+            yield ground.problem(place_of(database), "belongs to no environment", hint)
+        if database.name in first:
+            what = f"the name stands in databases.{first[database.name]} too"
+            yield ground.problem(place_of(database), what, "a database's name is its own in the whole file")
+        first.setdefault(database.name, database.group)
+
+
+def limits(ground: Ground) -> Iterator[Problem]:
+    """No group has more databases than may exist there."""
+    for group in ground.installation.groups.values():
+        names = ground.document.names("databases", group.name, "names") or ()
+        if group.limit and len(names) > group.limit:
+            what = f"{len(names)} databases, but `limit` is {group.limit}"
+            yield ground.problem(("databases", group.name, "names"), what)
+
+
+def places(ground: Ground) -> Iterator[Problem]:
+    """No two names mean the same database."""
+    first = dict[tuple[object, ...], DatabaseSpec]()
+    for database in ground.installation.databases:
+        place = _place(ground, database)
+        if place is None:
+            continue
+        other = first.setdefault(place, database)
+        if other is not database and other.name != database.name:
+            what = f"is the same database as `{other.name}`" + (
+                f" of {other.environment}" if other.environment != database.environment else ""
+            )
+            yield ground.problem(place_of(database), what, "two environments never share a database")
+
+
+def _place(ground: Ground, database: DatabaseSpec) -> tuple[object, ...] | None:
+    hosts = ground.installation.hosts
+    if database.host not in hosts:
+        return None
+    if ENGINES[database.engine].port:
+        server = machine_seen_from(database.host, database.address, hosts)
+        return database.engine, server, database.port, database.database
+    account = hosts[database.host].account
+    return database.engine, machine(database.host, hosts), account.user, account.home, database.path
+
+
+def place_of(database: DatabaseSpec) -> Path:
+    """Where a database is written."""
+    return "databases", database.group, "names", database.name
+
+
+RULES = (keys_fit_engine, accounts, belong, limits, places)

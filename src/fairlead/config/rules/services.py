@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fairlead.config.problems import Problem
+from fairlead.config.rules.ground import Ground
+from fairlead.config.service import STRATEGIES
+
+
+def strategy_has_its_keys(ground: Ground) -> Iterator[Problem]:
+    """A service has what its strategy cannot work without."""
+    for environment, service in ground.services():
+        missing = [key for key in STRATEGIES[service.strategy].needs if not getattr(service, key)]
+        if missing:
+            keys = ", ".join(f"`{key}`" for key in missing)
+            what = f"strategy {service.strategy} needs {keys}"
+            yield ground.problem(ground.spot(environment, service.name), what, _where_to_write(service.name, missing))
+
+
+def _where_to_write(service: str, missing: list[str]) -> str:
+    return f"`source` is written in services.{service}" if missing == ["source"] else ""
+
+
+def requests_have_a_url(ground: Ground) -> Iterator[Problem]:
+    """Health and identity are asked at a URL."""
+    for environment, service in ground.services():
+        for key in ("health", "identity"):
+            if getattr(service, key) and not service.url:
+                yield ground.problem(ground.spot(environment, service.name), f"`{key}` needs `url`")
+
+
+def switch_has_a_unit(ground: Ground) -> Iterator[Problem]:
+    """Only a unit can be restarted, reloaded or stopped."""
+    for environment, service in ground.services():
+        kind, maintenance = service.on_switch.kind, service.maintenance
+        if kind in ("restart", "reload") and not service.unit:
+            path = ground.spot(environment, service.name, "on_switch")
+            yield ground.problem(
+                path, f"`{kind}` needs `unit`", "give the service a `unit`, or a command: {run: [...]}"
+            )
+        if maintenance and maintenance.stop and not service.unit and not service.on_switch.stop:
+            path = ground.spot(environment, service.name, "maintenance", "stop")
+            yield ground.problem(path, "needs `unit`, or `on_switch` with `stop`")
+
+
+def maintenance_is_one_thing(ground: Ground) -> Iterator[Problem]:
+    """A page, two commands, or a stop."""
+    for path, entry in ground.written():
+        if (given := entry.maintenance) is None:
+            continue
+        ways = (bool(given.page), bool(given.on or given.off), given.stop)
+        if sum(ways) != 1 or bool(given.on) != bool(given.off):
+            what = "should be either `page`, or `on` and `off`, or `stop: true`"
+            yield ground.problem((*path, "maintenance"), what)
+
+
+def sharing_changes_nothing(ground: Ground) -> Iterator[Problem]:
+    """A service that may lie where another environment's does is only looked at."""
+    for environment, service in ground.services():
+        if service.shared_place and service.strategy != "verify_only":
+            path = ground.spot(environment, service.name, "shared")
+            yield ground.problem(path, "`shared: verify_only` needs `strategy: verify_only`")
+
+
+def databases_are_its_environments(ground: Ground) -> Iterator[Problem]:
+    """A service uses databases of its own environment, and migrates only those that it uses."""
+    owners = {database.name: database.environment for database in ground.installation.databases}
+    known = {name for group in ground.document.names("databases") or () for name in _names(ground, group)}
+    for environment, service in ground.services():
+        for number, name in enumerate(service.databases):
+            path = ground.spot(environment, service.name, "databases", number)
+            if name not in known and ground.document.names("databases") is not None:
+                yield ground.problem(path, f"`{name}` is not a database of this file")
+            elif owners.get(name) not in (environment, None, ""):
+                hint = "two environments never share a database"
+                yield ground.problem(path, f"`{name}` belongs to {owners[name]}", hint)
+
+
+def _names(ground: Ground, group: str) -> tuple[str, ...]:
+    return ground.document.names("databases", group, "names") or ()
+
+
+def migrated_databases_are_used(ground: Ground) -> Iterator[Problem]:
+    """A migration changes only databases that its service uses."""
+    for environment, service in ground.services():
+        for number, name in enumerate(service.migrations.databases if service.migrations else ()):
+            if name not in service.databases:
+                path = ground.spot(environment, service.name, "migrations", "databases", number)
+                yield ground.problem(path, f"`{name}` is not in the `databases` of {service.name} in {environment}")
+
+
+def lists_have_no_doubles(ground: Ground) -> Iterator[Problem]:
+    """Nothing stands twice in a list of names, and no shared path lies inside another."""
+    for environment, service in ground.services():
+        for key in ("depends_on", "databases"):
+            names = getattr(service, key)
+            for number, name in enumerate(names):
+                if name in names[:number]:
+                    yield ground.problem(ground.spot(environment, service.name, key, number), "stands here twice")
+        for number, path in enumerate(service.shared):
+            others = service.shared[:number] + service.shared[number + 1 :]
+            if any(f"{path}/".startswith(f"{other}/") for other in others):
+                where = ground.spot(environment, service.name, "shared", number)
+                yield ground.problem(where, "is inside another shared path, or stands here twice")
+
+
+RULES = (
+    strategy_has_its_keys,
+    requests_have_a_url,
+    switch_has_a_unit,
+    maintenance_is_one_thing,
+    sharing_changes_nothing,
+    databases_are_its_environments,
+    migrated_databases_are_used,
+    lists_have_no_doubles,
+)
