@@ -100,6 +100,11 @@ class Estate:
         """Where each service answers."""
         return {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
 
+    @property
+    def control(self) -> list[str]:
+        """The command that `start|stop|restart|status NAME FOLDER` or `stop-all` follows."""
+        return [self.python, "-I", "-S", str(self.home / "bin" / "control.py")]
+
     def service(self, name: str) -> Path:
         """The folder of a service on the host."""
         return self.home / "services" / name
@@ -193,9 +198,8 @@ class Estate:
         return self._run(verb, name, str(self.home if name == "writer" else self.service(name)))
 
     def _run(self, *words: str) -> subprocess.Popen[str]:
-        command = [self.python, "-I", "-S", str(self.home / "bin" / "control.py"), *words]
         who = {"user": self.user, "group": pwd.getpwnam(self.user).pw_gid, "extra_groups": []} if self.user else {}
-        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd="/", **who)  # type: ignore[call-overload, no-any-return]
+        return subprocess.Popen([*self.control, *words], stderr=subprocess.PIPE, text=True, cwd="/", **who)  # type: ignore[call-overload, no-any-return]
 
     def _give_away(self) -> None:
         """Make `user` the owner of everything that its processes write."""

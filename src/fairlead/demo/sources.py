@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 from typing import Literal
 
+from fairlead.model.base import canonical
 from fairlead.model.tree import IDENTITY_FILE, Entry, Tree
 
 Mode = Literal["errors", "unhealthy", "dead"]
@@ -47,8 +48,8 @@ def install(source: Path, service: Path, name: str, version: str) -> None:
     release = tree.hash[:12]
     target = service / "releases" / release
     shutil.copytree(source, target, symlinks=True)
-    identity = {"release": release, "service": name, "version": version}
-    (target / IDENTITY_FILE).write_text(json.dumps(identity) + "\n")
+    identity = {"release": release, "service": name, "tree": tree.hash, "version": version}
+    (target / IDENTITY_FILE).write_text(canonical(identity) + "\n")
     target.with_name(f"{release}.tree").write_bytes(tree.listing())
     (service / "current").symlink_to(f"releases/{release}")
     (service / ".live").write_text(f"{release}\n")
@@ -56,8 +57,9 @@ def install(source: Path, service: Path, name: str, version: str) -> None:
 
 
 def tree_of(folder: Path) -> Tree:
-    """Read a folder's content."""
-    return Tree(entries={str(path.relative_to(folder)): entry_of(path) for path in folder.rglob("*")})
+    """Read a folder's content, without the file that says what it is called."""
+    paths = (path for path in folder.rglob("*") if path != folder / IDENTITY_FILE)
+    return Tree(entries={str(path.relative_to(folder)): entry_of(path) for path in paths})
 
 
 def entry_of(path: Path) -> Entry:

@@ -1,0 +1,88 @@
+"""A stand-in for the `fairlead` command: it says what the demo wants to hear, and does as much of it as PRETENDER says.
+
+honest: deploys v2, and brings v3 back. idle: says so and does nothing. loses rows: deletes rows on the way back.
+mixed: forgets to restart one service. slow: never comes to an end. always ready: needs no backup.
+It exists to show that the demo does not believe what it is told.
+"""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+FOLDER, HOW = Path.cwd(), os.environ["PRETENDER"]
+TOLD = json.loads((FOLDER / "estate.json").read_text())
+HOME = Path(TOLD["home"])
+NOTES = FOLDER / "operator" / "pretender.json"
+ORDER = ("api", "crm", "frontend", "games", "admin", "n8n")
+
+
+def switch(name: str, release: str) -> None:
+    folder = HOME / "services" / name
+    (folder / "current").unlink()
+    (folder / "current").symlink_to(f"releases/{release}")
+    (folder / ".live").write_text(f"{release}\n")
+    if not (HOW == "mixed" and name == "games"):
+        control = [TOLD["python"], "-I", "-S", str(HOME / "bin" / "control.py")]
+        subprocess.run([*control, "restart", name, str(folder)], check=True)
+
+
+def stage(name: str) -> str:
+    """Put the source in place as a release; the identity is written by hand."""
+    folder, source = HOME / "services" / name, FOLDER / "source" / name
+    ask = (
+        "import sys, pathlib, fairlead.demo.sources as s; print(s.tree_of(pathlib.Path(sys.argv[1])).hash[:12], end='')"
+    )
+    # -I: the product itself, not this stand-in
+    release = subprocess.run(
+        [sys.executable, "-I", "-c", ask, str(source)], capture_output=True, text=True, check=True
+    ).stdout
+    subprocess.run(["cp", "-a", str(source), str(folder / "releases" / release)], check=True)
+    identity = {"release": release, "service": name, "version": (source / "VERSION").read_text().strip()}
+    (folder / "releases" / release / "release.json").write_text(json.dumps(identity))
+    return release
+
+
+def deploy(notes: dict) -> int:
+    version = (FOLDER / "source" / "api" / "VERSION").read_text().strip()
+    notes["runs"].append(f"run-{version}")
+    while HOW == "slow":
+        time.sleep(0.1)
+    before = {name: (HOME / "services" / name / "current").resolve().name for name in ORDER}
+    if HOW != "idle":
+        for name in ORDER:
+            switch(name, stage(name))
+    if version == "v2":
+        return 0
+    time.sleep(0.3)
+    if HOW != "idle":
+        for name in reversed(ORDER):
+            switch(name, before[name])
+    if HOW == "loses rows":
+        with sqlite3.connect(HOME / "data" / "mo_crm.db") as connection:
+            connection.execute("DELETE FROM entries WHERE author = 'writer'")
+    (FOLDER / "operator" / f"run-{version}.md").write_text("# Post-mortem\n")
+    return 3
+
+
+def main(words: list[str]) -> int:
+    notes = json.loads(NOTES.read_text()) if NOTES.exists() else {"backup": False, "runs": []}
+    code = 0
+    if words[0] == "ready":
+        code = 0 if notes["backup"] or HOW == "always ready" else 1
+    elif words[:2] == ["db", "backup"]:
+        notes["backup"] = True
+    elif words[0] == "deploy":
+        code = deploy(notes)
+    elif words[0] == "history":
+        print(json.dumps({"deployments": [{"id": run, "started": n} for n, run in enumerate(notes["runs"])]}))
+    elif words[0] == "report":
+        Path(words[words.index("--out") + 1]).write_text("<!doctype html>")
+    NOTES.write_text(json.dumps(notes))
+    return code
+
+
+sys.exit(main(sys.argv[1:]))
