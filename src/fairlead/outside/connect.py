@@ -22,6 +22,7 @@ class Hosts:
     def __init__(self, accounts: Mapping[str, Account], secrets: Secrets) -> None:
         self._accounts, self._secrets = dict(accounts), secrets
         self._made: dict[str, LocalHost | SshHost] = {}
+        self._replaced: list[LocalHost | SshHost] = []
 
     async def get(self, name: str) -> Host:
         """The account of that name, logged in. Concurrent callers share one login.
@@ -33,9 +34,18 @@ class Hosts:
             await host.open()
         return host
 
+    def know(self, accounts: Mapping[str, Account]) -> None:
+        """From now on these names mean these accounts, as an open run's plan has them, whatever was meant before."""
+        for name, account in accounts.items():
+            made = self._made.get(name)
+            if made and made.account != account:
+                self._replaced.append(self._made.pop(name))
+        self._accounts |= accounts
+
     async def aclose(self) -> None:
         """Close all connections, those that go through others first."""
-        made, self._made = list(self._made.values()), {}
+        made = [*self._replaced, *self._made.values()]
+        self._replaced, self._made = [], {}
         through = {host.account.via for host in made}
         first = [host for host in made if host.account.name not in through]
         await asyncio.gather(*(host.aclose() for host in first))

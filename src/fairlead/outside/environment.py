@@ -6,14 +6,37 @@ import getpass
 import os
 import socket
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 _PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "TERM", "XDG_RUNTIME_DIR")
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _FOR_LOGIN = ("SSH_AUTH_SOCK", "SSH_AGENT_PID", "KRB5CCNAME", "DISPLAY", "WAYLAND_DISPLAY", "SSH_ASKPASS")
 
 
 def environment() -> Mapping[str, str]:
     """The environment of this process."""
     return os.environ
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where things lie on the operator's machine. All of it can be lost: the target is the truth."""
+
+    cache: Path
+    """What can be made again, such as artifacts."""
+    state: Path
+    """What is known of past runs."""
+
+
+def folders() -> Folders:
+    """Fairlead's own folders, as XDG_CACHE_HOME and XDG_STATE_HOME have it; they need not exist."""
+    return Folders(_xdg("XDG_CACHE_HOME", ".cache"), _xdg("XDG_STATE_HOME", ".local/state"))
+
+
+def _xdg(variable: str, below_home: str) -> Path:
+    given = Path(os.environ.get(variable, ""))  # a relative one is to be ignored, says the XDG specification
+    return (given if given.is_absolute() else Path.home() / below_home) / "fairlead"
 
 
 def who() -> str:
@@ -32,7 +55,7 @@ def plain_environment(home: str = "") -> dict[str, str]:
 
     `home` takes the place of HOME.
     """
-    plain = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    plain = {name: os.environ[name] for name in (*_PASSED_ON, *_PROXIES) if name in os.environ}
     plain |= {name: value for name, value in os.environ.items() if name.startswith("LC_")}
     return plain | {"HOME": home} if home else plain
 

@@ -16,8 +16,8 @@ class LocalHost:
 
     copies_with: Literal["rsync", "tar"] = "tar"
 
-    def __init__(self, account: Account, secrets: Secrets) -> None:
-        self.account, self._secrets = account, secrets
+    def __init__(self, account: Account, secrets: Secrets | None = None) -> None:
+        self.account, self._secrets = account, secrets or Secrets()
         self._home = Path(account.home).expanduser() if account.home else Path.home()
 
     async def run(self, command: Command, *, stdin: bytes = b"") -> Result:

@@ -30,8 +30,8 @@ class Secrets:
     def __init__(
         self,
         sources: Sequence[Source] = (EnvironmentSource(),),
-        *,
         base: Path | None = None,
+        *,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._sources, self._base = tuple(sources), base or Path()
