@@ -1,0 +1,1 @@
+"""What Fairlead can do with a database, one file for each engine."""
