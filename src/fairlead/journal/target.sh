@@ -238,6 +238,7 @@ finish() {
         while live "$change" "$start" "$FAIRLEAD_CHANGE" && [ -n "$pids$odd" ]; do sleep 0.1; done
         [ ! -e "out/$id.end" ] || how=ended
     fi
+    [ -z "$watchers" ] || kill $watchers 2>/dev/null
     heal receipts && printf '%s\n' "$id $rc $(date +%s)" >>receipts && sync -d receipts || no disk receipt
     rm -f "pg/$id" "out/$id.end" "out/$id.in"
 }
@@ -265,14 +266,13 @@ perform() {                                 # TOKEN ID LATE LOSS LIMIT GRACE BEA
     setsid sh -c "$begin" fl "$token" "$id" "$login_umask" "$login_locale" "$@" \
         9<&- 3<&- <"$input" >&5 2>&1 5>&- &
     change=$!
-    watch_line 9<&- 5>&- >/dev/null 2>&1 &
+    (watch_line) 9<&- 5>&- >/dev/null 2>&1 &            # (...): around a bare function sh would keep copies of the gate
     watchers=$!
     if [ "$limit" -gt 0 ]; then
-        watch_clock 9<&- 3<&- 5>&- >/dev/null 2>&1 &
+        (watch_clock) 9<&- 3<&- 5>&- >/dev/null 2>&1 &
         watchers="$watchers $!"
     fi
     finish
-    kill $watchers 2>/dev/null
     if [ "$loss" = finish ]; then
         head -c 1000000 "out/$id"
         rm -f "out/$id"
@@ -507,7 +507,7 @@ stream)
     gate "$token" "$late"
     announce
     setsid sh -c "$begin" fl "$token" "$id" "$login_umask" "$login_locale" "$@" 9<&- <&3 3<&- &
-    change=$!
+    change=$! watchers=
     exec 3<&-
     finish
     say done "$rc" "$(date +%s)" $how
