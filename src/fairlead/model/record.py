@@ -31,6 +31,8 @@ class Entry(Model):
     """run: the hash of the way back."""
     project: str = ""
     environment: str = ""
+    sick: tuple[str, ...] = ()
+    """run: services that were not healthy before anything was changed; a way back need not prove them healthy."""
     seconds: float | None = None
     """outcome: how long the change took."""
     until: float = 0.0

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation, ServiceSpec
 from fairlead.engines import sqlite
 from fairlead.errors import FairleadError, NotReady
-from fairlead.model import Account, Check, Plan, Run, ServiceChange, Step, Untouched, WatchTarget
+from fairlead.model import Account, Backup, Check, Plan, Run, ServiceChange, Step, Untouched, WatchTarget
 from fairlead.outside.connect import Hosts
 from fairlead.plan.prepare import Artifact
 from fairlead.strategies import release
@@ -25,8 +25,9 @@ async def plan_deploy(
     Raises NotReady naming every host that does not answer and everything that stands in the way.
     """
     services = [environment.services[name] for name in environment.services if name in artifacts]
-    found = await _look_everywhere(services, hosts)
-    changes, steps = [], []
+    found = await look_everywhere(services, hosts)
+    changes: list[ServiceChange] = []
+    steps: list[Step] = []
     for service in services:
         artifact = artifacts[service.name]
         if release.release_id(artifact.tree) == found[service.name].current:
@@ -35,11 +36,12 @@ async def plan_deploy(
         host = installation.hosts[service.host]
         steps += release.steps(service, host, artifact.tree, found[service.name])
     databases = _touched_databases(installation, environment, changes)
-    backups = [step for database in databases for step in _backup(database, changes)]
+    backups = await _backups(databases, changes, hosts)
     return _assemble(installation, environment, changes, [*backups, *steps], databases, found)
 
 
-async def _look_everywhere(services: Iterable[ServiceSpec], hosts: Hosts) -> dict[str, release.Found]:
+async def look_everywhere(services: Iterable[ServiceSpec], hosts: Hosts) -> dict[str, release.Found]:
+    """What lies in each service's folder now, by service. Raises NotReady naming everything that stands in the way."""
     wanted = list(services)
     answers = await asyncio.gather(*(_look(service, hosts) for service in wanted), return_exceptions=True)
     found = {s.name: a for s, a in zip(wanted, answers, strict=True) if isinstance(a, release.Found)}
@@ -49,7 +51,9 @@ async def _look_everywhere(services: Iterable[ServiceSpec], hosts: Hosts) -> dic
             raise error
     if errors:
         told = {(str(error), getattr(error, "hint", "")) for error in errors}
-        raise NotReady("\n".join(sorted(what for what, _ in told)), "\n".join(sorted({hint for _, hint in told if hint})))
+        raise NotReady(
+            "\n".join(sorted(what for what, _ in told)), "\n".join(sorted({hint for _, hint in told if hint}))
+        )
     return found
 
 
@@ -76,7 +80,9 @@ def _accept(service: ServiceSpec, found: release.Found) -> release.Found:
     missing = [name for name in service.shared if not name.endswith("/") and name not in found.shared]
     if missing:
         names = ", ".join(missing)
-        raise NotReady(f"{where}/shared lacks {names}", f"put it there; a folder that may be made is written `{missing[0]}/`")
+        raise NotReady(
+            f"{where}/shared lacks {names}", f"put it there; a folder that may be made is written `{missing[0]}/`"
+        )
     return found
 
 
@@ -87,21 +93,29 @@ def _touched_databases(
     return [d for d in installation.databases if d.environment == environment.name and d.name in wanted]
 
 
-def _backup(database: DatabaseSpec, changes: Iterable[ServiceChange]) -> tuple[Step, ...]:
-    """A backup before the first activation; only sqlite has an engine yet, and the plan says so of the others."""
-    if database.engine != "sqlite":
-        return ()
-    label = "before-" + "-".join(change.after for change in changes)[:60]
-    return (
-        Step(
-            id=f"db-{database.name}.backup",
-            title=f"back up {database.database}",
-            host=database.host,
-            phase="stage",
-            do=Run(command=sqlite.backup_command(database, label)),
-            probe=sqlite.backup_probe(database, label),
-            back="stays",
-        ),
+async def _backups(databases: list[DatabaseSpec], changes: list[ServiceChange], hosts: Hosts) -> list[Step]:
+    """A backup of each before the first activation; only sqlite has an engine yet, and the plan says so of the others."""
+    able = [database for database in databases if database.engine == "sqlite"]
+    purpose = " ".join(change.after for change in changes)
+    seen: list[Backup] = []
+    for name in dict.fromkeys(database.host for database in able):
+        stores = {database.store.path for database in able if database.host == name}
+        seen += await sqlite.backups(await hosts.get(name), stores)
+    return [
+        _backup(database, sqlite.backup_label(purpose, (b for b in seen if b.database == database.name)))
+        for database in able
+    ]
+
+
+def _backup(database: DatabaseSpec, label: str) -> Step:
+    return Step(
+        id=f"db-{database.name}.backup",
+        title=f"back up {database_name(database)}",
+        host=database.host,
+        phase="stage",
+        do=Run(command=sqlite.backup_command([database], label)),
+        probe=sqlite.backup_probe([database], label),
+        back="stays",
     )
 
 
@@ -123,7 +137,7 @@ def _assemble(
         lock_host=environment.lock_host,
         accounts=accounts(installation, environment, (step.host for step in ordered)),
         services=tuple(changes),
-        databases=tuple(database.database for database in databases),
+        databases=tuple(database_name(database) for database in databases),
         untouched=untouched(installation, environment, ordered, changed, databases),
         steps=tuple(ordered),
         staged=tuple(check for c in changes for check in release.tree_checks(specs[c.service], c.after, c.before)),
@@ -136,12 +150,17 @@ def _assemble(
     )
 
 
+def database_name(database: DatabaseSpec) -> str:
+    """What people know it by: its name on the server, or for a file the name that fairlead.yml gives it."""
+    return database.database or database.name
+
+
 def _remarks(steps: Iterable[Step], databases: Iterable[DatabaseSpec]) -> Iterable[str]:
     if several := list(databases):
         yield DATA_REMARK
         for database in several:
             if database.engine != "sqlite":
-                yield f"{database.database} is not backed up: this version has no engine for {database.engine} yet"
+                yield f"{database_name(database)} is not backed up: this version has no engine for {database.engine} yet"
     for step in steps:
         yield from step.warns
 
@@ -198,10 +217,10 @@ def untouched(
     databases: Iterable[DatabaseSpec],
 ) -> Untouched:
     """What fairlead.yml knows and this plan leaves alone."""
-    used, touched = {step.host for step in steps}, {database.database for database in databases}
+    used, touched = {step.host for step in steps}, {database_name(database) for database in databases}
     services = set(changed)
     return Untouched(
         hosts=tuple(name for name in installation.hosts if name not in used),
         services=tuple(name for name in environment.services if name not in services),
-        databases=tuple(d.database for d in installation.databases if d.database not in touched),
+        databases=tuple(database_name(d) for d in installation.databases if database_name(d) not in touched),
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from fairlead.config import ServiceSpec, SourceSpec
 from fairlead.errors import NotReady
-from fairlead.model import IDENTITY_FILE, Command, Model, Tree, canonical
+from fairlead.model import IDENTITY_FILE, Model, Tree, canonical
 from fairlead.model.tree import Entry as TreeEntry
 from fairlead.outside.files import ArtifactStore, read_first_line, tree_of
-from fairlead.outside.host import Host
+from fairlead.outside.program import run_program
 from fairlead.strategies.release import release_id, shared_links
 
 
@@ -23,8 +25,8 @@ class Artifact(Model):
     """What people call it; empty = it has no name but its hash."""
 
 
-async def prepare(service: ServiceSpec, base: Path, builder: Host, store: ArtifactStore) -> Artifact:
-    """Run the service's build commands below `base`, hash the output and keep a copy in the store.
+async def prepare(service: ServiceSpec, base: Path, env: Mapping[str, str], store: ArtifactStore) -> Artifact:
+    """Run the service's build commands below `base` with `env`, hash the output and keep a copy in the store.
 
     Raises NotReady when a build command fails, or when the output holds something that cannot be released.
     """
@@ -32,9 +34,9 @@ async def prepare(service: ServiceSpec, base: Path, builder: Host, store: Artifa
     if source is None:
         raise NotReady(f"{service.name} has no source", f"give services.{service.name}.source a folder")
     folder = base / source.folder
-    await _build(service.name, source, folder, builder)
+    await _build(service.name, source, folder, env)
     output = folder / source.output
-    version = await _version(source, folder, output, builder)
+    version = await _version(source, folder, env)
     tree = await asyncio.to_thread(tree_of, output, source.exclude)
     links = shared_links(service)
     _refuse_collisions(service, tree, links)
@@ -44,21 +46,20 @@ async def prepare(service: ServiceSpec, base: Path, builder: Host, store: Artifa
     return Artifact(service=service.name, tree=whole, version=version)
 
 
-async def _build(name: str, source: SourceSpec, folder: Path, builder: Host) -> None:
+async def _build(name: str, source: SourceSpec, folder: Path, env: Mapping[str, str]) -> None:
     for argv in source.build:
-        result = await builder.run(Command(argv=argv, cwd=str(folder), timeout=source.timeout))
+        result = await run_program(argv, folder=folder, env=env, timeout=source.timeout, keep_end=True)
         if not result.ok:
             raise NotReady(
-                f"{name}: `{' '.join(argv)}` exited {result.code}: {result.last_words}",
+                f"{name}: `{shlex.join(argv)}` exited {result.code}: {result.last_words}",
                 f"run it by hand in {source.folder}; nothing was changed on any server",
             )
 
 
-async def _version(source: SourceSpec, folder: Path, output: Path, builder: Host) -> str:
+async def _version(source: SourceSpec, folder: Path, env: Mapping[str, str]) -> str:
     if source.version:
-        return await asyncio.to_thread(read_first_line, output / source.version)
-    argv = ("git", "describe", "--always", "--dirty", "--tags")
-    result = await builder.run(Command(argv=argv, cwd=str(folder)))
+        return await asyncio.to_thread(read_first_line, folder / source.version)
+    result = await run_program(("git", "describe", "--always", "--dirty", "--tags"), folder=folder, env=env)
     return result.stdout.strip() if result.ok else ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from fairlead.errors import Halted, Lost, Unreachable
 from fairlead.journal.target import Done, TooLate
@@ -44,6 +45,10 @@ class Stop:
         """Ask to stop; asking twice means: at once, after the step in hand."""
         self.again = bool(self.why)
         self.why = self.why or why
+
+    def answered(self) -> None:
+        """What was asked has been done; a new request counts again."""
+        self.why, self.again = "", False
 
 
 @dataclass
@@ -136,7 +141,7 @@ class Runner:
 
         Raises Halted where that cannot be done or cannot be proven.
         """
-        self.stop = Stop()  # a stop asked for before this point has been answered by turning round
+        self.stop.answered()  # what was asked before this point has been answered by turning round
         if not any(line.entry.kind == "back" for line in self.session.lines):
             await self.session.append(Entry(kind="back", says=why, who=self.session.who))
         self._event("back", f"going back: {why}")
@@ -156,8 +161,8 @@ class Runner:
 
     async def backward(self, step: Step, *, alone: bool) -> None:
         """Lead one step to `before`, if it is ours."""
-        if self.stop.again:
-            raise Halted(f"stopped on the way back, before `{step.title}`")
+        if self.stop.why:
+            raise Halted(f"{self.stop.why} on the way back, before `{step.title}`", self._resume_hint())
         for _ in range(2 * RECOVERIES):
             fact = self.session.fact(step)
             if step.back == "by_data" and fact.state not in ("none", "undone", "found"):
@@ -178,7 +183,10 @@ class Runner:
 
     async def _prove_old_state(self) -> list[Finding]:
         self._phase("proving the old state", "")
-        checks = [check for several in self.plan.standing.values() for check in several]
+        sick = {name for line in self.session.lines for name in line.entry.sick}
+        checks = [
+            c for name, several in self.plan.standing.items() for c in several if name not in sick or c.kind != "http"
+        ]
         findings = await self._settled(checks, PROOF_PATIENCE)
         if blockers(findings):
             raise Halted(f"everything was taken back, but the old state is not proven: {why_not(findings)}")
@@ -194,7 +202,7 @@ class Runner:
         word = words[-1] if result.ok and words else ""
         return word if word in ("before", "after", "between") else "cannot_tell"  # type: ignore[return-value]
 
-    async def _change(self, step: Step, what: str, *, alone: bool) -> Done:
+    async def _change(self, step: Step, what: Literal["do", "undo"], *, alone: bool) -> Done:
         """One change with its events."""
         verb = step.title if what == "do" else f"undo {step.title}"
         expected = self.expected(step) if what == "do" else None

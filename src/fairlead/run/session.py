@@ -6,17 +6,18 @@ import asyncio
 import secrets as randomness
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Literal
 
 from fairlead.errors import Fenced, Halted, Lost, Unreachable
 from fairlead.journal.record import encode, read_record
-from fairlead.journal.target import Acquired, Done, State, Target
+from fairlead.journal.target import Acquired, Done, FencedBy, State, Target
 from fairlead.model import Entry, Lease, Receipt, RecordLine, Run, Step, StepFact, Upload, step_fact
 from fairlead.outside.clock import Clock
 from fairlead.outside.connect import Hosts
 from fairlead.outside.files import ArtifactStore
 from fairlead.outside.secrets import Secrets
 
-PATIENCE_UNREACHABLE = 30.0
+STUCK_AFTER = 30.0
 """Seconds that a takeover waits for changes that do not end when told to."""
 
 
@@ -65,7 +66,7 @@ class Session:
         self.lines = list(read_record(state.record))
         return state
 
-    async def acquire(self, mode: str, run: str, lease: Lease) -> Acquired:
+    async def acquire(self, mode: Literal["new", "resume", "anew"], run: str, lease: Lease) -> Acquired:
         """Take the lock: `new` for a run of its own, `resume` for the open one, `anew` to raise our own token."""
         self.lease = lease
         lock = await self.target(self.lock_host)
@@ -86,8 +87,10 @@ class Session:
         answers = await asyncio.gather(*(self._raise(host, patience) for host in others), return_exceptions=True)
         fenced = [answer for answer in answers if isinstance(answer, Fenced)]
         if fenced:
-            raise max(fenced, key=lambda error: getattr(error, "token", 0))
-        failed = {host: answer for host, answer in zip(others, answers, strict=True) if isinstance(answer, BaseException)}
+            raise fenced[0]
+        failed = {
+            host: answer for host, answer in zip(others, answers, strict=True) if isinstance(answer, BaseException)
+        }
         if failed:
             raise Halted(
                 "; ".join(f"{host}: {error}" for host, error in failed.items()),
@@ -97,9 +100,9 @@ class Session:
     async def _raise(self, host: str, patience: float) -> None:
         target = await self.target(host)
         try:
-            raised = await target.raise_fence(self.token, patience=int(patience), grace=5, wait=PATIENCE_UNREACHABLE)
-        except Fenced as error:
-            higher = getattr(error, "token", 0)
+            raised = await target.raise_fence(self.token, patience, wait=STUCK_AFTER)
+        except FencedBy as error:
+            higher = error.token
             if higher <= self.token:
                 raise
             # A fence above the lock: the lock host lost its memory. Climb above it and raise again.
@@ -109,8 +112,8 @@ class Session:
             self.token = held.token
             self._hear(held.now)
             await self._raise(self.lock_host, patience)
-            raised = await target.raise_fence(self.token, patience=int(patience), grace=5, wait=PATIENCE_UNREACHABLE)
-        self._offsets[host] = raised.now - self._lock_now()
+            raised = await target.raise_fence(self.token, patience, wait=STUCK_AFTER)
+        self._offsets[host] = raised.now - self.lock_now()
 
     def late(self, host: str) -> int:
         """The last second, by that host's clock, at which a change of ours may still begin there."""
@@ -134,14 +137,14 @@ class Session:
                 self._hear(await lock.append(self.token, self.run, self.lease.ttl, data))
                 self._written(lines)
 
-    async def change(self, step: Step, what: str, *, alone: bool) -> Done:
+    async def change(self, step: Step, what: Literal["do", "undo"], *, alone: bool) -> Done:
         """Record the intent, then run the step's `do` or `undo` behind the fence of its host.
 
         `alone`: no other change of this run is going on, so intent and change may share one round trip.
         """
         fact = self.fact(step)
         attempt = fact.attempts + fact.undo_attempts + 1
-        intent = Entry(kind="intent", step=step.id, what=what, attempt=attempt)  # type: ignore[arg-type]
+        intent = Entry(kind="intent", step=step.id, what=what, attempt=attempt)
         change_id = f"{self.token}.{step.id}.{attempt}"
         started = self.clock.monotonic()
         if what == "do" and isinstance(step.do, Upload):
@@ -160,21 +163,37 @@ class Session:
             self.token, change_id, self.late(step.host), source, upload, grace=step.grace, beat=self.lease.beat
         )
 
-    async def _command(self, step: Step, what: str, intent: Entry, change_id: str, *, alone: bool) -> Done:
+    async def _command(
+        self, step: Step, what: Literal["do", "undo"], intent: Entry, change_id: str, *, alone: bool
+    ) -> Done:
         command = step.do.command if what == "do" and isinstance(step.do, Run) else step.undo
         if command is None:
             raise Halted(f"{step.title} cannot be undone by a command")
-        stdin = self.secrets.open(command.stdin).encode() if command.stdin else b""
-        how = {"loss": step.loss, "grace": step.grace, "beat": self.lease.beat, "stdin": stdin}
-        target = await self.target(step.host)
+        stdin = await self.secrets.stdin_of(command)
+        target, beat = await self.target(step.host), self.lease.beat
         if not (alone and step.host == self.lock_host):
             await self.append(intent)
-            return await target.run(self.token, change_id, self.late(step.host), command, **how)
+            late = self.late(step.host)
+            return await target.run(
+                self.token, change_id, late, command, loss=step.loss, grace=step.grace, beat=beat, stdin=stdin
+            )
         async with self._pen:
             lines, data = self._compose((intent,))
-            late = self.late(step.host)
-            done = await target.step(self.run, self.lease.ttl, data, self.token, change_id, late, command, **how)
-            self._hear(done.now)
+            began, late = self.lock_now(), self.late(step.host)
+            done = await target.step(
+                self.run,
+                self.lease.ttl,
+                data,
+                self.token,
+                change_id,
+                late,
+                command,
+                loss=step.loss,
+                grace=step.grace,
+                beat=beat,
+                stdin=stdin,
+            )
+            self._lease_end = max(self._lease_end, began + self.lease.ttl)  # the trip renewed when it began
             self._written(lines)
             return done
 
@@ -213,7 +232,7 @@ class Session:
         self._heard = (lock_now, self.clock.monotonic())
         self._lease_end = lock_now + self.lease.ttl
 
-    def _lock_now(self) -> float:
+    def lock_now(self) -> float:
         return self._heard[0] + self.clock.monotonic() - self._heard[1]
 
     async def _renew(self, holder: asyncio.Task[object] | None) -> None:

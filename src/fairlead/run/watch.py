@@ -154,7 +154,11 @@ class Watch:
             told = f"{share.share:.2%} of {share.requests} failed" if share.share is not None else "no requests"
             if not enough(share, self.plan.watch_rules):
                 told += ", not enough to judge"
-            self._event("watch", f"{target.service}: {told} ({share.source.replace('_', ' ')}), {last.ms:.0f} ms", target.service)
+            self._event(
+                "watch",
+                f"{target.service}: {told} ({share.source.replace('_', ' ')}), {last.ms:.0f} ms",
+                target.service,
+            )
         self._event("watch", f"{max(0.0, end - self.clock.monotonic()):.0f} s to go")
 
     def _event(self, kind: str, says: str, service: str = "") -> None:

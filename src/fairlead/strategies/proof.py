@@ -11,14 +11,14 @@ def health_checks(service: ServiceSpec) -> tuple[HttpCheck, ...]:
     return tuple(
         HttpCheck(
             subject=service.name,
-            url=service.url.rstrip("/") + health.path,
+            url=service.url + health.path,
             status=health.status,
             content_type=health.content_type,
             contains=health.contains,
-            fields=health.json_fields,
+            fields=health.fields,
             headers=health.headers,
             timeout=health.timeout,
-            slow_ms=health.slow * 1000,
+            slow_ms=health.slow_ms,
         )
         for health in service.health
     )
@@ -32,7 +32,7 @@ def identity_checks(service: ServiceSpec, release: str) -> tuple[HttpCheck, ...]
         HttpCheck(
             check="identity",
             subject=service.name,
-            url=service.url.rstrip("/") + service.identity.path,
-            fields={service.identity.json_field: release},
+            url=service.url + service.identity.path,
+            fields={service.identity.field: release},
         ),
     )

@@ -257,7 +257,8 @@ def _may_link(service: ServiceSpec, found: Found) -> bool:
 
 def _commit(service: ServiceSpec, host: HostSpec, tree: Tree) -> Step:
     new = release_id(tree)
-    own = line(host.commands.own, owner=service.owner, path=f"{service.path}/releases/.part-{new}") if service.owner else ":"
+    part = f"{service.path}/releases/.part-{new}"
+    own = line(host.commands.argv("own", owner=service.owner, path=part)) if service.owner else ":"
     return _step(
         service,
         "release",
@@ -292,8 +293,8 @@ def _switch_lines(service: ServiceSpec, host: HostSpec) -> tuple[str, str, str]:
         return ":", ":", ":"
     if kind.kind == "run":
         return line(kind.run), line(kind.stop), line(kind.status)
-    again = commands.restart if kind.kind == "restart" else commands.reload
-    return line(again, unit=service.unit), line(commands.stop, unit=service.unit), line(commands.status, unit=service.unit)
+    again, stop, status = (line(commands.argv(word, unit=service.unit)) for word in (kind.kind, "stop", "status"))
+    return again, stop, status
 
 
 def _maintenance(service: ServiceSpec, host: HostSpec, *, on: bool) -> tuple[Step, ...]:
@@ -307,7 +308,7 @@ def _maintenance(service: ServiceSpec, host: HostSpec, *, on: bool) -> tuple[Ste
     elif spec.stop:
         enter, leave = stop, again
     else:
-        enter, leave = line(spec.on), line(spec.off)
+        enter, leave = line(*spec.on), line(*spec.off)
     ways = {True: shell(_MARK, service.path, "on", enter), False: shell(_MARK, service.path, "off", leave)}
     word, title = ("maintenance_on", "enter maintenance") if on else ("maintenance_off", "leave maintenance")
     return (
@@ -325,8 +326,8 @@ def _maintenance(service: ServiceSpec, host: HostSpec, *, on: bool) -> tuple[Ste
 
 
 def _migrate(service: ServiceSpec, migration: MigrationSpec, folder: str) -> Step:
-    def inside(commands: tuple[str, ...] | tuple[tuple[str, ...], ...], absent: str = _NO_RELEASE) -> Command:
-        return shell(absent + 'sh -c "$2"', folder, line(commands), timeout=migration.timeout)
+    def inside(*commands: tuple[str, ...], absent: str = _NO_RELEASE) -> Command:
+        return shell(absent + 'sh -c "$2"', folder, line(*commands), timeout=migration.timeout)
 
     warns = () if migration.undo else (f"{service.name}: what the migration changes in the data stays on the way back",)
     return _step(
@@ -334,9 +335,9 @@ def _migrate(service: ServiceSpec, migration: MigrationSpec, folder: str) -> Ste
         "migrate",
         "migrate " + ", ".join(migration.databases),
         "activate",
-        do=Run(command=inside(migration.apply)),
-        probe=inside(migration.probe, _NOT_STAGED),
-        undo=inside(migration.undo) if migration.undo else None,
+        do=Run(command=inside(*migration.apply)),
+        probe=inside(migration.probe, absent=_NOT_STAGED),
+        undo=inside(*migration.undo) if migration.undo else None,
         back="reversible" if migration.undo else "by_data",
         loss="finish",
         warns=warns,
@@ -363,15 +364,6 @@ def _prune(service: ServiceSpec, found: Found, new: str) -> tuple[Step, ...]:
     )
 
 
-def line(commands: tuple[str, ...] | tuple[tuple[str, ...], ...], **values: str) -> str:
-    """One command or several as one shell line; `{unit}` and the like are filled in as literal arguments."""
-    if not commands:
-        return ":"
-    several = [commands] if isinstance(commands[0], str) else commands
-    return " && ".join(shlex.join(_filled(str(word), values) for word in command) for command in several)
-
-
-def _filled(word: str, values: dict[str, str]) -> str:
-    for name, value in values.items():
-        word = word.replace("{" + name + "}", value)
-    return word
+def line(*commands: tuple[str, ...]) -> str:
+    """Commands as one shell line, each only after the one before it succeeded; none = a line that does nothing."""
+    return " && ".join(shlex.join(command) for command in commands if command) or ":"

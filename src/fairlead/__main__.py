@@ -1,0 +1,3 @@
+from fairlead.surfaces.cli import main
+
+main()

@@ -1,0 +1,26 @@
+"""Everything a surface may import: takes words, returns models, prints and asks nothing."""
+
+from fairlead.app.facade import Fairlead, Status
+from fairlead.app.tools import (
+    json_schema,
+    local_tools,
+    read_plan,
+    run_loop,
+    write_page,
+    write_plan,
+    write_starter,
+)
+from fairlead.journal.target import State as LockState
+
+__all__ = [
+    "Fairlead",
+    "LockState",
+    "Status",
+    "json_schema",
+    "local_tools",
+    "read_plan",
+    "run_loop",
+    "write_page",
+    "write_plan",
+    "write_starter",
+]

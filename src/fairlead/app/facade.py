@@ -1,0 +1,458 @@
+"""What Fairlead can do for one installation, as methods that take words and return models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from fairlead.app.opening import open_installation, secret_names
+from fairlead.checks.backups import check_backups
+from fairlead.checks.databases import check_databases
+from fairlead.checks.host import check_host
+from fairlead.checks.run import Asked, CheckContext, run_checks, together
+from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation
+from fairlead.engines import sqlite
+from fairlead.errors import CallError, FairleadError, NotReady, OpenRun, Refused
+from fairlead.journal.history import deployment_of, step_times, timeline
+from fairlead.journal.record import read_record
+from fairlead.journal.store import Store
+from fairlead.journal.target import State, Target
+from fairlead.model import (
+    Backup,
+    Check,
+    Deployment,
+    ErrorShare,
+    Event,
+    Finding,
+    Model,
+    Plan,
+    Report,
+    Sample,
+    Step,
+    Upload,
+    blockers,
+)
+from fairlead.outside.clock import Clock, SystemClock
+from fairlead.outside.connect import Hosts
+from fairlead.outside.environment import build_environment, folders, who
+from fairlead.outside.files import ArtifactStore
+from fairlead.outside.http import HttpClient
+from fairlead.plan.deploy import plan_deploy, proofs
+from fairlead.plan.prepare import Artifact, prepare
+from fairlead.plan.rollback import plan_rollback
+from fairlead.run import operate
+from fairlead.run.measure import downtime_ms
+from fairlead.run.runner import Stop
+
+HEALTH_LIMIT = 8.0
+"""Seconds that one look of `health` or `ready` has; the whole answer comes in under ten."""
+
+Listen = Callable[[Event], None]
+D = TypeVar("D")
+
+
+class Status(Model):
+    """The activation report."""
+
+    environment: str
+    last: Deployment | None
+    """The last run of the environment, whatever became of it."""
+    databases_reachable: int
+    databases_total: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Nothing that was looked at says no."""
+        return not blockers(self.findings)
+
+
+def _silent(event: Event) -> None:
+    del event
+
+
+@dataclass
+class Fairlead:
+    """One installation and one of its environments, with the connections that looking at it needs.
+
+    Use as an async context manager; leaving it closes every connection.
+    """
+
+    config_path: Path
+    environment_name: str = ""
+    listen: Listen = _silent
+    stop: Stop = field(default_factory=Stop)
+    clock: Clock = field(default_factory=SystemClock)
+    changing: bool = field(default=False, init=False)
+    """A run is going on: a request to stop is heeded between two steps."""
+    _undone_run: str = field(default="", init=False)
+
+    async def __aenter__(self) -> Fairlead:
+        self._stack = AsyncExitStack()
+        self.installation, self.secrets = open_installation(self.config_path)
+        self.environment = _chosen(self.installation, self.environment_name)
+        places = folders()
+        self.artifacts = ArtifactStore(places.cache / "artifacts")
+        self.store = Store(places.state / "history.db")
+        self._stack.callback(self.store.close)
+        accounts = {name: host.account for name, host in self.installation.hosts.items()}
+        self.hosts = await self._stack.enter_async_context(Hosts(accounts, self.secrets))
+        self.http = await self._stack.enter_async_context(HttpClient())
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()
+
+    # -- looking
+
+    async def check(self, checks: Iterable[Check]) -> list[Finding]:
+        """Run checks in parallel, each within its time; in the order in which they were given."""
+        context = CheckContext(hosts=self.hosts, http=self.http, secrets=self.secrets)
+        return await run_checks(checks, context, HEALTH_LIMIT)
+
+    async def health(self) -> list[Finding]:
+        """Every service and every database, all at once, in under ten seconds."""
+        services, databases = await asyncio.gather(self._services(), self._databases())
+        return [*services, *databases]
+
+    async def _services(self) -> list[Finding]:
+        return await self.check(
+            check for service in self.environment.services.values() for check in proofs(service, "")
+        )
+
+    async def ready(self) -> list[Finding]:
+        """May a deployment start? Hosts, services, databases, backups; one `fail` or `unknown` is a no."""
+        places = [Asked("host", name, self._host(name)) for name in self._used_hosts()]
+        lock = Asked("lock", self.environment.lock_host, self._lock_is_free())
+        asked = await asyncio.gather(
+            together([*places, lock], HEALTH_LIMIT), self._services(), self._databases(), self._backups()
+        )
+        own, services, databases, backups = asked
+        return [*own, *map(_no_gate, services), *databases, *backups]
+
+    async def status(self) -> Status:
+        """The activation report: the last deployment, how many databases answer, connections, an open run."""
+        places = [Asked("host", name, self._host(name)) for name in self._used_hosts()]
+        lock = Asked("lock", self.environment.lock_host, self._lock_is_free())
+        findings, databases, last = await asyncio.gather(
+            together([*places, lock], HEALTH_LIMIT), self._databases(), self._last()
+        )
+        return Status(
+            environment=self.environment.name,
+            last=last,
+            databases_reachable=sum(not one.blocks for one in databases),
+            databases_total=len(databases),
+            findings=(*findings, *(one for one in databases if one.status != "ok")),
+        )
+
+    async def _last(self) -> Deployment | None:
+        try:
+            return next(iter(await self.history(limit=1)), None)
+        except FairleadError:
+            return None  # the host's own finding says why
+
+    async def databases(self) -> list[Finding]:
+        """Is every database of the installation reachable from the host that must reach it?"""
+        return await self._databases()
+
+    async def _databases(self) -> list[Finding]:
+        return await check_databases(self.installation.databases, self.hosts, limit=HEALTH_LIMIT)
+
+    async def _backups(self) -> list[Finding]:
+        return await check_backups(self._own_databases(), self.hosts, now=self.clock.now(), limit=HEALTH_LIMIT)
+
+    def _own_databases(self) -> list[DatabaseSpec]:
+        return [d for d in self.installation.databases if d.environment == self.environment.name]
+
+    def _used_hosts(self) -> list[str]:
+        names = [self.environment.lock_host, *(s.host for s in self.environment.services.values() if s.host)]
+        return list(dict.fromkeys([*names, *(database.host for database in self._own_databases())]))
+
+    async def _host(self, name: str) -> Finding:
+        with_sqlite = any(d.engine == "sqlite" and d.host == name for d in self._own_databases())
+        return await check_host(self.hosts, name, python=with_sqlite)
+
+    async def _lock_is_free(self) -> Finding:
+        state = await self.lock()
+        says = "nothing is running"
+        if state.run != "-":
+            says = f"run {state.run} by {state.who} is not finished"
+        return Finding(
+            check="lock",
+            subject=self.environment.lock_host,
+            status="ok" if state.run == "-" else "fail",
+            says=says,
+            hint="" if state.run == "-" else f"`fairlead resume -e {self.environment.name}` finishes or undoes it",
+        )
+
+    async def lock(self) -> State:
+        """Who holds the environment's lock, and which run is open."""
+        return await (await self._lock_target()).read()
+
+    async def release_lock(self) -> str:
+        """Give up the lock of a holder whose lease is over; returns the run that stays open, or `-`."""
+        return await self._run(operate.release_lock(*self._place(), self._context()))
+
+    async def _lock_target(self) -> Target:
+        return Target(await self.hosts.get(self.environment.lock_host), self.environment.name)
+
+    # -- planning
+
+    async def plan(self, services: Iterable[str] = ()) -> Plan:
+        """Build, look at the hosts, and say what a deployment would do. Changes nothing on any target."""
+        return await self._plan(await self._prepare(self._wanted(services)))
+
+    async def _plan(self, artifacts: Mapping[str, Artifact]) -> Plan:
+        return await plan_deploy(self.installation, self.environment, artifacts, self.hosts)
+
+    async def _prepare(self, names: Iterable[str]) -> dict[str, Artifact]:
+        """Build the named services, two at a time: builds are heavy, and the operator's machine is often small."""
+        env = build_environment(secret_names(self.installation))
+        places = asyncio.Semaphore(2)
+
+        async def one(name: str) -> Artifact:
+            async with places:
+                service = self.environment.services[name]
+                return await prepare(service, self.config_path.parent.absolute(), env, self.artifacts)
+
+        names = list(names)
+        self._tell("phase", "preparing: " + ", ".join(names))
+        artifacts = await asyncio.gather(*(one(name) for name in names))
+        return dict(zip(names, artifacts, strict=True))
+
+    def _wanted(self, names: Iterable[str]) -> list[str]:
+        chosen = list(names)
+        services = self.environment.services
+        if unknown := [name for name in chosen if name not in services]:
+            known = ", ".join(services)
+            raise CallError(f"no service {unknown[0]!r} in {self.environment.name}", f"there are: {known}")
+        deployable = [name for name, service in services.items() if service.strategy != "verify_only"]
+        if refused := [name for name in chosen if name not in deployable]:
+            raise CallError(f"{refused[0]} is verify_only: it is looked at, never deployed")
+        return [name for name in deployable if not chosen or name in chosen]
+
+    # -- changing
+
+    async def deploy(self, plan: Plan, *, reason: str = "", watch: bool = True) -> Deployment:
+        """Carry out a plan that a person has approved."""
+        if plan.environment != self.environment.name or plan.project != self.installation.project:
+            raise Refused(f"this plan is for {plan.project}/{plan.environment}", "make one for this environment")
+
+        async def replan() -> Plan:
+            return await self._again(plan)
+
+        await self._have_artifacts(plan)
+        return await self._run(operate.deploy(plan, self._context(), reason=reason, watch=watch, replan=replan))
+
+    async def _again(self, plan: Plan) -> Plan:
+        """The same plan, made anew from what is there now."""
+        if plan.kind == "rollback":
+            return await self._plan_rollback(self._undone_run)
+        return await self._plan(await self._prepare(self._wanted(change.service for change in plan.services)))
+
+    async def _have_artifacts(self, plan: Plan) -> None:
+        missing = [
+            s.do.artifact for s in plan.steps if isinstance(s.do, Upload) and not self.artifacts.has(s.do.artifact)
+        ]
+        if missing and not await self._make_artifacts(plan, missing):
+            raise NotReady("what the plan would upload is not on this machine", "make a new plan here")
+
+    async def _make_artifacts(self, plan: Plan, missing: list[str]) -> bool:
+        """Build what is missing; true when the same content came out."""
+        names = [s.service for s in plan.steps if isinstance(s.do, Upload) and s.do.artifact in missing]
+        try:
+            await self._prepare(self._wanted(names))
+        except FairleadError as error:
+            self._tell("warning", f"the release cannot be built again here: {error}")
+            return False
+        return all(self.artifacts.has(name) for name in missing)
+
+    async def resume(self, *, watch: bool = True) -> Deployment | None:
+        """Finish or undo the open run; None = nothing is open."""
+        return await self._run(
+            operate.resume(*self._place(), self._context(), watch=watch, available=self._make_artifacts)
+        )
+
+    async def go_back(self, reason: str) -> Deployment | None:
+        """Take the open run back; None = nothing is open."""
+        return await self._run(operate.go_back(*self._place(), self._context(), reason=reason))
+
+    async def close(self, reason: str) -> Deployment | None:
+        """End the open run by hand, everything stays as it stands; None = nothing is open."""
+        return await self._run(operate.close(*self._place(), self._context(), reason=reason))
+
+    async def plan_rollback(self, run: str = "") -> Plan:
+        """What it takes to go back to before a finished deployment: the named one, else the last."""
+        state = await self.lock()
+        if state.run != "-":
+            raise OpenRun(f"run {state.run} is open", f"`fairlead rollback -e {self.environment.name}` takes it back")
+        self._undone_run = run
+        return await self._plan_rollback(run)
+
+    async def _plan_rollback(self, run: str) -> Plan:
+        undone = await self._finished(await self._lock_target(), run)
+        services = [change.service for change in undone.services]
+        return await plan_rollback(self.installation, self.environment, undone, services, self.hosts)
+
+    async def _finished(self, target: Target, run: str) -> Plan:
+        for head in reversed(await target.list()):
+            if run and head.run != run:
+                continue
+            deployment, plan = await self._reconstruct(target, head.run)
+            if deployment.state == "done" and plan is not None and plan.services:
+                return plan
+            if run:
+                raise CallError(f"run {run} is {deployment.state}, there is nothing to take back")
+        raise CallError(
+            f"no finished deployment {run}".rstrip() + f" in {self.environment.name}", "see `fairlead history`"
+        )
+
+    def _place(self) -> tuple[str, str]:
+        return self.environment.name, self.environment.lock_host
+
+    def _context(self) -> operate.Context:
+        durations = self.store.durations(self.environment.name)
+
+        def expected(step: Step) -> float | None:
+            return durations.get(step.id)
+
+        def keep(run: str, samples: list[Sample], shares: list[ErrorShare]) -> None:
+            self.store.add_samples(run, samples)
+            self.store.add_shares(run, shares)
+
+        return operate.Context(
+            hosts=self.hosts,
+            secrets=self.secrets,
+            artifacts=self.artifacts,
+            clock=self.clock,
+            checks=self.check,
+            who=who(),
+            listen=self.listen,
+            stop=self.stop,
+            expected=expected,
+            keep=keep,
+            proof=self.store.save_findings,
+        )
+
+    async def _run(self, work: Awaitable[D]) -> D:
+        """Do the work; whatever came of it, bring the local history up to date from the target."""
+        self.changing = True
+        try:
+            return await work
+        finally:
+            self.changing = False
+            await self._remember()
+
+    async def _remember(self) -> None:
+        try:
+            await self.history(limit=1)
+        except FairleadError as error:
+            self._tell("warning", f"the local history was not brought up to date: {error}")
+
+    # -- history
+
+    async def history(self, limit: int = 20) -> list[Deployment]:
+        """The last runs of the environment, newest first, from the target; kept in the local history."""
+        target = await self._lock_target()
+        heads = (await target.list())[-limit:]
+        told = []
+        for head in reversed(heads):
+            known = self.store.load(head.run)
+            if known is None or not known.ended:
+                known, plan = await self._reconstruct(target, head.run)
+            told.append(known)
+        return told
+
+    async def _reconstruct(self, target: Target, run: str) -> tuple[Deployment, Plan | None]:
+        state = await target.read(run)
+        lines = read_record(state.record)
+        if not lines:
+            raise CallError(f"no run {run} in {self.environment.name}", "see `fairlead history`")
+        raw = await target.plan(lines[0].entry.plan) if lines[0].entry.plan else None
+        plan = Plan.model_validate_json(raw) if raw else None
+        deployment = deployment_of(run, lines, plan)
+        self.store.save(deployment)
+        self.store.add_steps(run, step_times(lines, plan))
+        report = self.store.report(run)
+        gaps = downtime_ms(report.samples) if report else {}
+        self.store.save_extras(run, timeline(lines, plan), gaps)
+        return deployment, plan
+
+    async def report(self, run: str = "") -> Report:
+        """Everything known of a run; without a name, of the last one."""
+        target = await self._lock_target()
+        if not run:
+            heads = await target.list()
+            if not heads:
+                raise CallError(f"nothing was ever deployed to {self.environment.name}", "see `fairlead plan`")
+            run = heads[-1].run
+        await self._reconstruct(target, run)
+        report = self.store.report(run)
+        if report is None:
+            raise NotReady("the local history could not be written", "; ".join(self.store.warnings))
+        return report
+
+    # -- backups
+
+    async def backup(self, names: Iterable[str] = ()) -> list[Finding]:
+        """Back up the environment's databases, or those named, and prove each copy."""
+        databases = self._named(names)
+        able = [database for database in databases if database.engine == "sqlite"]
+        hosts = dict.fromkeys(database.host for database in able)
+        groups = [[database for database in able if database.host == host] for host in hosts]
+        made = await asyncio.gather(*(self._backup(group) for group in groups))
+        found = {finding.subject: finding for several in made for finding in several}
+        return [found.get(database.name) or _no_engine(database) for database in databases]
+
+    async def _backup(self, databases: list[DatabaseSpec]) -> list[Finding]:
+        try:
+            host = await self.hosts.get(databases[0].host)
+            return [made.finding for made in await sqlite.backup(host, databases)]
+        except FairleadError as error:
+            return [
+                Finding(check="backup", subject=d.name, status="unknown", says=error.what, hint=error.hint)
+                for d in databases
+            ]
+
+    async def backups(self) -> list[Backup]:
+        """What lies in the environment's backup stores, oldest first."""
+        stores: dict[str, set[str]] = {}
+        for database in self._own_databases():
+            stores.setdefault(database.store.host, set()).add(database.store.path)
+        found = [await sqlite.backups(await self.hosts.get(host), paths) for host, paths in stores.items()]
+        return sorted((one for several in found for one in several), key=lambda one: one.started)
+
+    def _named(self, names: Iterable[str]) -> list[DatabaseSpec]:
+        own, chosen = self._own_databases(), list(names)
+        if unknown := [name for name in chosen if name not in {d.name for d in own}]:
+            raise CallError(f"no database {unknown[0]!r} in {self.environment.name}", ", ".join(d.name for d in own))
+        return [database for database in own if not chosen or database.name in chosen]
+
+    def _tell(self, kind: str, says: str) -> None:
+        self.listen(Event.model_validate({"at": self.clock.now(), "kind": kind, "says": says}))
+
+
+def _chosen(installation: Installation, name: str) -> EnvironmentSpec:
+    environments = installation.environments
+    if not name and len(environments) == 1:
+        return next(iter(environments.values()))
+    there = ", ".join(environments)
+    if not name:
+        raise CallError("which environment?", f"say `-e NAME`; there are: {there}")
+    if name not in environments:
+        raise CallError(f"no environment {name!r}", f"there are: {there}")
+    return environments[name]
+
+
+def _no_gate(finding: Finding) -> Finding:
+    """A sick service does not forbid the deployment that may heal it; it is said, and not held against a way back."""
+    return finding.model_copy(update={"status": "warn"}) if finding.blocks else finding
+
+
+def _no_engine(database: DatabaseSpec) -> Finding:
+    says = f"this version cannot back up {database.engine} yet"
+    return Finding(check="backup", subject=database.name, status="unknown", says=says)

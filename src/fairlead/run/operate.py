@@ -1,0 +1,341 @@
+"""The life of a run: deploy, resume, go back, close. Each takes the lock, leads the run on, and gives the lock back."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets as randomness
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from fairlead.errors import Damaged, FairleadError, Fenced, Halted, Moved
+from fairlead.journal.history import deployment_of
+from fairlead.journal.target import HeldBy, State
+from fairlead.model import Deployment, Entry, ErrorShare, Event, Finding, Lease, Plan, Sample, Step, Upload
+from fairlead.outside.clock import Clock
+from fairlead.outside.connect import Hosts
+from fairlead.outside.files import ArtifactStore
+from fairlead.outside.secrets import Secrets
+from fairlead.run.runner import Listen, RunChecks, Runner, Stop, WayBack
+from fairlead.run.session import Session
+from fairlead.run.watch import Watch
+
+OBSERVE_EVERY = 0.5
+"""Seconds between two looks at every service while it is being switched: the resolution of measured downtime."""
+
+
+@dataclass
+class Context:
+    """What a run needs from the world, and where it tells what it does."""
+
+    hosts: Hosts
+    secrets: Secrets
+    artifacts: ArtifactStore
+    clock: Clock
+    checks: RunChecks
+    who: str
+    listen: Listen
+    stop: Stop = field(default_factory=Stop)
+    expected: Callable[[Step], float | None] = lambda step: None
+    keep: Callable[[str, list[Sample], list[ErrorShare]], None] = lambda run, samples, shares: None
+    proof: Callable[[str, list[Finding]], None] = lambda run, findings: None
+
+    def tell(self, kind: str, says: str, ok: bool | None = None) -> None:
+        """Send one event to whoever watches."""
+        self.listen(Event.model_validate({"at": self.clock.now(), "kind": kind, "says": says, "ok": ok}))
+
+
+def new_run_id(now: float) -> str:
+    """A word that sorts by time and is unique: `20261123-041500-3fa2`."""
+    return time.strftime("%Y%m%d-%H%M%S", time.gmtime(now)) + "-" + randomness.token_hex(2)
+
+
+async def deploy(
+    plan: Plan, ctx: Context, *, reason: str, watch: bool, replan: Callable[[], Awaitable[Plan]]
+) -> Deployment:
+    """Carry out an approved plan. Returns a deployment that is `done` or came `back`.
+
+    Raises Busy or OpenRun when it must not start, Moved when the ground is no longer what the plan was made for,
+    Fenced when somebody took over, Halted when a human is needed; then the run stays open.
+    """
+    session = _session(ctx, plan.environment, plan.lock_host)
+    await (await session.target(plan.lock_host)).store(plan.to_json().encode())
+    await session.acquire("new", new_run_id(ctx.clock.now()), plan.lease)
+    async with _guarded(session, ctx):
+        await session.raise_fences(plan.hosts)
+        await session.read()
+        if (await replan()).hash != plan.hash:
+            await session.release(done=True)
+            raise Moved("what is on the servers is no longer what the plan was made for", "make and approve a new plan")
+        await session.append(await _first_line(plan, ctx, reason))
+        return await _lead(plan, session, ctx, watch=watch)
+
+
+async def _first_line(plan: Plan, ctx: Context, reason: str) -> Entry:
+    """What the run is, written before its first change; with the services that are sick already."""
+    findings = await ctx.checks(check for checks in plan.standing.values() for check in checks)
+    sick = tuple(dict.fromkeys(finding.subject for finding in findings if finding.blocks))
+    return Entry(
+        kind="run",
+        plan=plan.hash,
+        way_back=plan.way_back_hash,
+        project=plan.project,
+        environment=plan.environment,
+        who=ctx.who,
+        says=reason,
+        sick=sick,
+    )
+
+
+async def resume(
+    environment: str, lock_host: str, ctx: Context, *, watch: bool, available: Available
+) -> Deployment | None:
+    """Finish or undo the open run, whoever began it. None = nothing was open. Waits for a dead holder's lease.
+
+    Goes back when the run already did, or when an artifact that still must be uploaded cannot be had here.
+    """
+    return await _take_over(environment, lock_host, ctx, why_back="", watch=watch, available=available)
+
+
+async def go_back(environment: str, lock_host: str, ctx: Context, *, reason: str) -> Deployment | None:
+    """Take the open run back. None = nothing was open."""
+
+    async def nothing_needed(plan: Plan, missing: list[str]) -> bool:
+        return True
+
+    return await _take_over(environment, lock_host, ctx, why_back=reason, watch=False, available=nothing_needed)
+
+
+Available = Callable[[Plan, list[str]], Awaitable[bool]]
+"""Whether artifacts (tree hashes) of a plan are, or can be made, available on this machine."""
+
+
+async def close(environment: str, lock_host: str, ctx: Context, *, reason: str) -> Deployment | None:
+    """End the open run by hand and leave everything as it stands. None = nothing was open."""
+    session = _session(ctx, environment, lock_host)
+    state = await session.read()
+    if state.run == "-":
+        return None
+    await _claim(session, state, ctx, Lease())
+    async with _guarded(session, ctx):
+        await session.raise_fences(())
+        await session.read()
+        plan = await _plan_of(session)
+        await session.append(Entry(kind="end", verdict="closed", says=reason, who=ctx.who))
+        await session.release(done=True)
+        return deployment_of(state.run, session.lines, plan)
+
+
+async def release_lock(environment: str, lock_host: str, ctx: Context) -> str:
+    """Take the lock of a holder who is gone and give it back free. Returns the run that stays open, `-` = none.
+
+    Raises HeldBy while the holder's lease is not over.
+    """
+    session = _session(ctx, environment, lock_host)
+    state = await session.read()
+    if state.run == "-":
+        return "-"
+    await session.acquire("resume", state.run, Lease())
+    async with _guarded(session, ctx):
+        await session.raise_fences(())
+        await session.read()
+        await session.append(Entry(kind="taken", who=ctx.who, says="to give the lock up"))
+        await session.release(done=False)
+    return state.run
+
+
+async def _take_over(
+    environment: str, lock_host: str, ctx: Context, *, why_back: str, watch: bool, available: Available
+) -> Deployment | None:
+    session = _session(ctx, environment, lock_host)
+    state = await session.read()
+    if state.run == "-":
+        return None
+    plan = await _plan_of(session)
+    await _claim(session, state, ctx, plan.lease if plan else Lease())
+    async with _guarded(session, ctx):
+        if plan is None:
+            await session.read()
+            plan = await _plan_of(session)
+        if plan is None:
+            return await _nothing_begun(session, state)
+        ctx.hosts.know(plan.accounts)
+        await session.raise_fences(plan.hosts, _patience(plan, session))
+        await session.read()
+        await session.append(Entry(kind="taken", who=ctx.who))
+        return await _lead_on(plan, session, ctx, why_back=why_back, watch=watch, available=available)
+
+
+async def _nothing_begun(session: Session, state: State) -> Deployment:
+    """The run's holder died before its first line: the plan was never begun."""
+    if session.lines:
+        raise Damaged("the open run's plan is missing on the lock host", "look at what is live, then `fairlead close`")
+    await session.raise_fences(())
+    await session.append(Entry(kind="end", verdict="closed", says="nothing had been begun", who=session.who))
+    await session.release(done=True)
+    return deployment_of(state.run, session.lines, None)
+
+
+async def _lead_on(
+    plan: Plan, session: Session, ctx: Context, *, why_back: str, watch: bool, available: Available
+) -> Deployment:
+    kinds = {line.entry.kind for line in session.lines}
+    if "end" in kinds:
+        await session.release(done=True)
+        return deployment_of(session.run, session.lines, plan)
+    if "back" in kinds:
+        return await _back(plan, session, _runner(plan, session, ctx), ctx, why_back)
+    if not why_back:
+        missing = await _missing_artifacts(plan, session, ctx)
+        if missing and not await available(plan, missing):
+            why_back = "what was to be uploaded is not on this machine"
+    if why_back:
+        return await _back(plan, session, _runner(plan, session, ctx), ctx, why_back)
+    return await _lead(plan, session, ctx, watch=watch)
+
+
+async def _missing_artifacts(plan: Plan, session: Session, ctx: Context) -> list[str]:
+    """Tree hashes that an unfinished upload needs and that are not in the local store."""
+    uploads = [step for step in plan.steps if isinstance(step.do, Upload)]
+    open_ones = [step for step in uploads if session.fact(step).state not in ("done", "found")]
+    wanted = {step.do.artifact for step in open_ones if isinstance(step.do, Upload)}
+    return sorted(name for name in wanted if not ctx.artifacts.has(name))
+
+
+async def _lead(plan: Plan, session: Session, ctx: Context, *, watch: bool) -> Deployment:
+    """Forward to the end, or back to the beginning."""
+    runner = _runner(plan, session, ctx)
+    try:
+        await runner.stage()
+        async with _observed(plan, session, ctx):
+            await runner.activate()
+        await session.append()
+        if watch:
+            await _watch(plan, session, ctx)
+        await runner.tidy()
+    except WayBack as turn:
+        return await _back(plan, session, runner, ctx, turn.why)
+    return await _end(plan, session, ctx, "done")
+
+
+async def _watch(plan: Plan, session: Session, ctx: Context) -> None:
+    lines = [line.entry for line in session.lines if line.entry.kind == "watch"]
+    seconds = plan.watch_rules.duration
+    if lines:
+        seconds = lines[-1].until - session.lock_now()
+    else:
+        await session.append(Entry(kind="watch", until=session.lock_now() + seconds))
+    ctx.tell("phase", f"watching for {max(seconds, 0):.0f} s")
+    why = await _watcher(plan, session, ctx).run(seconds)
+    if why:
+        raise WayBack(why)
+    if ctx.stop.why:
+        raise Halted(
+            f"{ctx.stop.why}: the new release is live, but was not watched to the end",
+            f"`fairlead resume -e {plan.environment}` goes on watching, `fairlead rollback -e {plan.environment}` goes back",
+        )
+
+
+async def _back(plan: Plan, session: Session, runner: Runner, ctx: Context, why: str) -> Deployment:
+    async with _observed(plan, session, ctx):
+        findings = await runner.back(why)
+    ctx.proof(session.run, findings)
+    return await _end(plan, session, ctx, "back")
+
+
+async def _end(plan: Plan, session: Session, ctx: Context, verdict: str) -> Deployment:
+    await session.append(Entry.model_validate({"kind": "end", "verdict": verdict, "who": ctx.who}))
+    await session.release(done=True)
+    deployment = deployment_of(session.run, session.lines, plan)
+    ctx.tell("end", "done" if verdict == "done" else "everything is back as it was", ok=verdict == "done")
+    return deployment
+
+
+@asynccontextmanager
+async def _guarded(session: Session, ctx: Context) -> AsyncIterator[None]:
+    """Whatever happens, say what stands: a halt leaves the run open and the lock free, a takeover writes nothing."""
+    try:
+        yield
+    except Fenced:
+        raise
+    except asyncio.CancelledError:
+        if session.fenced is not None:
+            raise session.fenced from None
+        raise
+    except Halted as halt:
+        await _leave_open(session, halt)
+        raise
+    finally:
+        await session.close()
+
+
+async def _leave_open(session: Session, halt: Halted) -> None:
+    try:
+        await session.append(Entry(kind="note", says=f"halted: {halt.what}"[:500], who=session.who))
+        await session.release(done=False)
+    except FairleadError as error:
+        halt.hint = f"{halt.hint}; the lock could not be given back ({error}), its lease runs out by itself".strip("; ")
+
+
+@asynccontextmanager
+async def _observed(plan: Plan, session: Session, ctx: Context) -> AsyncIterator[None]:
+    """Look at every service while it is switched, so that downtime is measured and not guessed."""
+    watcher = _watcher(plan, session, ctx)
+
+    async def observe() -> None:
+        while True:
+            await watcher.look()
+            await ctx.clock.sleep(OBSERVE_EVERY)
+
+    task = asyncio.create_task(observe(), name="observe")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def _watcher(plan: Plan, session: Session, ctx: Context) -> Watch:
+    def keep(samples: list[Sample], shares: list[ErrorShare]) -> None:
+        ctx.keep(session.run, samples, shares)
+
+    return Watch(plan, ctx.hosts, ctx.checks, ctx.clock, ctx.listen, ctx.stop, keep)
+
+
+def _runner(plan: Plan, session: Session, ctx: Context) -> Runner:
+    return Runner(plan, session, ctx.checks, ctx.clock, ctx.listen, ctx.expected, ctx.stop)
+
+
+def _session(ctx: Context, environment: str, lock_host: str) -> Session:
+    return Session(
+        ctx.hosts, environment, lock_host, who=ctx.who, clock=ctx.clock, secrets=ctx.secrets, artifacts=ctx.artifacts
+    )
+
+
+async def _claim(session: Session, state: State, ctx: Context, lease: Lease) -> None:
+    """Take the open run's lock; a holder who is not heard of any more is waited for until the lease is over."""
+    for _ in range(3):
+        try:
+            await session.acquire("resume", state.run, lease)
+            return
+        except HeldBy as held:
+            if held.seconds > lease.ttl or ctx.stop.why:
+                raise
+            ctx.tell("phase", f"{held}; waiting {held.seconds} s for the lease")
+            await ctx.clock.sleep(held.seconds + 1)
+    await session.acquire("resume", state.run, lease)
+
+
+async def _plan_of(session: Session) -> Plan | None:
+    first = next((line.entry for line in session.lines if line.entry.kind == "run"), None)
+    if first is None:
+        return None
+    raw = await (await session.target(session.lock_host)).plan(first.plan)
+    return Plan.model_validate_json(raw) if raw else None
+
+
+def _patience(plan: Plan, session: Session) -> float:
+    """Seconds to let a change finish that may not be ended, such as a migration that its operator left behind."""
+    running: Iterable[Step] = (s for s in plan.steps if s.loss == "finish" and session.fact(s).state == "begun")
+    return max((step.do.command.timeout for step in running if not isinstance(step.do, Upload)), default=0.0)

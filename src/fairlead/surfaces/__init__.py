@@ -1,0 +1,1 @@
+"""What people see. Surfaces call `app`, render its answers, and know nothing of each other."""

@@ -1,0 +1,205 @@
+"""Commands that change something, and the plan that shows it first."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from fairlead.app import Fairlead, read_plan, write_plan
+from fairlead.errors import CallError, Moved, NotReady, Refused
+from fairlead.model import Deployment, Plan, blockers, why_not
+from fairlead.surfaces.cli import lines
+from fairlead.surfaces.cli.frame import command, emit_json, options
+
+EXITS = {"done": 0, "back": 3, "closed": 0, "nothing": 0, "open": 4}
+
+
+def approval(function: click.decorators.FC) -> click.decorators.FC:
+    """Options of everything that a person must approve."""
+    function = click.option("--no-watch", is_flag=True, help="Do not watch afterwards.")(function)
+    function = click.option("--reason", default="", help="Why; goes into the record.")(function)
+    return click.option("--yes", is_flag=True, help="Do not ask; see `docs/reference.md` for where this is allowed.")(
+        function
+    )
+
+
+@click.command(name="plan")
+@click.argument("services", nargs=-1)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write the plan to a file.")
+@options
+@command
+async def plan(app: Fairlead, as_json: bool, services: tuple[str, ...], out: Path | None) -> int:
+    """Show what a deployment would do, command by command, file by file. Changes nothing on any server.
+
+    Example: fairlead plan -e production api frontend
+    """
+    made = await app.plan(services)
+    if out:
+        write_plan(out, made)
+    if as_json:
+        emit_json({"hash": made.hash, "plan": made})
+    else:
+        click.echo("\n".join(lines.plan(made)) if made.steps else "nothing to change: everything is live already")
+    return 0
+
+
+@click.command(name="deploy")
+@click.argument("services", nargs=-1)
+@click.option(
+    "--plan", "plan_file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A plan made before."
+)
+@approval
+@options
+@command
+async def deploy(
+    app: Fairlead,
+    as_json: bool,
+    services: tuple[str, ...],
+    plan_file: Path | None,
+    yes: bool,
+    reason: str,
+    no_watch: bool,
+) -> int:
+    """Prepare, plan, ask, stage, activate in order, watch; on failure everything goes back by itself.
+
+    Example: fairlead deploy -e production --reason "release 42"
+    """
+    if plan_file and services:
+        raise CallError("a plan file names its services itself", "leave the services out")
+    made = await app.plan(services) if plan_file is None else await _planned(app, plan_file)
+    if not made.steps:
+        return _nothing(as_json)
+    findings = await app.ready()
+    if blockers(findings):
+        click.echo("\n".join(lines.findings(blockers(findings))), err=True)
+        raise NotReady(f"not ready: {why_not(findings)}", "`fairlead ready` shows all gates")
+    _approve(app, made, yes=yes, from_file=plan_file is not None)
+    return _ended(await app.deploy(made, reason=reason, watch=not no_watch), as_json)
+
+
+async def _planned(app: Fairlead, plan_file: Path) -> Plan:
+    """A plan from a file, if the ground has not moved since."""
+    made = read_plan(plan_file)
+    now = await app.plan([change.service for change in made.services])
+    if now.hash != made.hash:
+        raise Moved("what is on the servers, in the sources or in fairlead.yml is no longer what this plan was made for",
+                    "make and approve a new plan: `fairlead plan --out FILE`")  # fmt: skip
+    return made
+
+
+def _nothing(as_json: bool) -> int:
+    if as_json:
+        emit_json({"deployment": None})
+    else:
+        click.echo("nothing to change: everything is live already")
+    return 0
+
+
+def _approve(app: Fairlead, made: Plan, *, yes: bool, from_file: bool) -> None:
+    """A person says yes to exactly this plan; `--yes` counts only for a plan that was seen, or where that is allowed."""
+    if yes and (from_file or app.environment.unattended):
+        return
+    if yes:
+        raise Refused(
+            f"{made.environment} does not allow --yes without a plan that was seen",
+            "`fairlead plan --out FILE`, then `fairlead deploy --plan FILE --yes`",
+        )
+    if not sys.stdin.isatty():
+        raise Refused(
+            "nobody is here to approve the plan", "`fairlead deploy --plan FILE --yes`, or run it in a terminal"
+        )
+    click.echo("\n".join(lines.plan(made)), err=True)
+    if not click.confirm(f"Carry out plan {made.hash[:12]} on {made.environment}?", default=False, err=True):
+        raise Refused("not approved, nothing was changed")
+
+
+def _ended(deployment: Deployment | None, as_json: bool) -> int:
+    if deployment is None:
+        if as_json:
+            emit_json({"deployment": None})
+        else:
+            click.echo("nothing is open")
+        return 0
+    if as_json:
+        emit_json({"deployment": deployment})
+    else:
+        click.echo(_told(deployment))
+    return EXITS[deployment.state]
+
+
+def _told(one: Deployment) -> str:
+    took = one.ended - one.started
+    if one.state == "done":
+        live = ", ".join(f"{name} {version}" for name, version in one.versions.items())
+        return f"{one.kind} {one.id} is done in {took:.0f} s (target 1800 s): {live}"
+    if one.state == "back":
+        return (
+            f"{one.kind} {one.id} came back: {one.why_back}\n"
+            f"everything is as it was, proven from outside; the way back took {one.back_seconds:.1f} s (target 300 s)\n"
+            f"data is left as it is\nhint: `fairlead report {one.id} -e {one.environment}` writes the post-mortem"
+        )
+    return lines.deployment(one)
+
+
+@click.command(name="rollback")
+@click.argument("run", default="")
+@approval
+@options
+@command
+async def rollback(app: Fairlead, as_json: bool, run: str, yes: bool, reason: str, no_watch: bool) -> int:
+    """Go back: an open run is undone; without one, the last finished deployment is taken back by a plan of its own.
+
+    Example: fairlead rollback -e production --reason "donations fail"
+    """
+    state = await app.lock()
+    if state.run != "-":
+        if run not in ("", state.run):
+            raise CallError(f"run {state.run} is open, not {run}", "leave the name out to take the open run back")
+        if not yes and not (sys.stdin.isatty() and click.confirm(f"Take the open run {state.run} back?", err=True)):
+            raise Refused("not approved, nothing was changed", "say `--yes`, or run it in a terminal")
+        return _went_back(await app.go_back(reason or "rollback"), as_json)
+    made = await app.plan_rollback(run)
+    _approve(app, made, yes=yes, from_file=False)
+    return _ended(await app.deploy(made, reason=reason or "rollback", watch=not no_watch), as_json)
+
+
+def _went_back(deployment: Deployment | None, as_json: bool) -> int:
+    """An open run that was asked to go back and did: that is a yes."""
+    code = _ended(deployment, as_json)
+    return 0 if deployment is not None and deployment.state == "back" else code
+
+
+@click.command(name="resume")
+@click.argument("run", default="")
+@click.option("--no-watch", is_flag=True, help="Do not watch afterwards.")
+@options
+@command
+async def resume(app: Fairlead, as_json: bool, run: str, no_watch: bool) -> int:
+    """Finish the open run, or undo it where it cannot be finished from here. Works from any machine.
+
+    Example: fairlead resume -e production
+    """
+    await _must_be_open(app, run)
+    return _ended(await app.resume(watch=not no_watch), as_json)
+
+
+@click.command(name="close")
+@click.argument("run", default="")
+@click.option("--reason", required=True, help="Why it is ended by hand; goes into the record.")
+@options
+@command
+async def close(app: Fairlead, as_json: bool, run: str, reason: str) -> int:
+    """End the open run by hand and leave everything exactly as it stands now.
+
+    Example: fairlead close -e production --reason "repaired by hand"
+    """
+    await _must_be_open(app, run)
+    return _ended(await app.close(reason), as_json)
+
+
+async def _must_be_open(app: Fairlead, run: str) -> None:
+    state = await app.lock()
+    if run and state.run not in ("-", run):
+        raise CallError(f"run {state.run} is open, not {run}", "leave the name out to take the open run")

@@ -1,0 +1,66 @@
+"""Commands about databases."""
+
+from __future__ import annotations
+
+import click
+
+from fairlead.app import Fairlead
+from fairlead.model import blockers
+from fairlead.surfaces.cli import lines
+from fairlead.surfaces.cli.frame import command, emit_json, options
+
+
+@click.group(name="db")
+def db() -> None:
+    """Databases: check them, back them up, list the backups."""
+
+
+@db.command(name="check")
+@options
+@command
+async def check(app: Fairlead, as_json: bool) -> int:
+    """Is every database reachable from the host that must reach it?
+
+    Example: fairlead db check -e production
+    """
+    found = await app.databases()
+    reached = sum(not one.blocks for one in found)
+    if as_json:
+        emit_json({"reachable": reached, "total": len(found), "findings": found})
+    else:
+        click.echo("\n".join([*lines.findings(found), f"{reached}/{len(found)} databases reachable"]))
+    return 1 if blockers(found) else 0
+
+
+@db.command(name="backup")
+@click.argument("names", nargs=-1)
+@options
+@command
+async def backup(app: Fairlead, as_json: bool, names: tuple[str, ...]) -> int:
+    """Back up the environment's databases, or those named, and prove every copy.
+
+    Example: fairlead db backup -e production crm consent
+    """
+    found = await app.backup(names)
+    made = sum(not one.blocks for one in found)
+    if as_json:
+        emit_json({"made": made, "total": len(found), "findings": found})
+    else:
+        click.echo("\n".join([*lines.findings(found), f"{made}/{len(found)} databases backed up"]))
+    return 1 if blockers(found) else 0
+
+
+@db.command(name="backups")
+@options
+@command
+async def backups(app: Fairlead, as_json: bool) -> int:
+    """What lies in the backup stores, newest last.
+
+    Example: fairlead db backups -e production
+    """
+    found = await app.backups()
+    if as_json:
+        emit_json({"backups": found})
+    else:
+        click.echo("\n".join(lines.backup(one) for one in found) or "no backups yet: `fairlead db backup`")
+    return 0

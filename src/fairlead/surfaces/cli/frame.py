@@ -1,0 +1,109 @@
+"""What every command shares: options, the loop it runs in, errors, JSON, Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fairlead.app import Fairlead, run_loop
+from fairlead.errors import FairleadError
+from fairlead.model import Event, Model
+from fairlead.surfaces.cli import lines
+
+Body = Callable[..., Awaitable[int]]
+
+
+def options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that every command about an environment has."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on stdout."),
+        click.option("--config", default="fairlead.yml", type=click.Path(path_type=Path), help="The file to read."),
+        click.option("-e", "--env", default="", help="Environment; needed when there is more than one."),
+    ):
+        function = option(function)
+    return function
+
+
+def command(body: Body) -> Callable[..., None]:
+    """Make a Click callback of an async body that gets an open `Fairlead` and returns an exit code."""
+
+    @wraps(body)
+    def callback(*, env: str, config: Path, as_json: bool, **arguments: Any) -> None:
+        async def work() -> int:
+            listen = lines.quiet if as_json else lines.Progress(sys.stderr)
+            async with Fairlead(config, env, listen=listen) as app:
+                _heed_signals(app)
+                try:
+                    return await body(app, as_json, **arguments)
+                except FairleadError as error:
+                    error.what, error.hint = app.secrets.redact(error.what), app.secrets.redact(error.hint)
+                    raise
+
+        sys.exit(guarded(work, as_json))
+
+    return callback
+
+
+def guarded(work: Callable[[], Awaitable[int]], as_json: bool) -> int:
+    """Run to the end and turn every known error into its message and exit code."""
+    try:
+        return run_loop(work)
+    except FairleadError as error:
+        tell_error(error, as_json)
+        return error.exit_code
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+        return 130
+    except BrokenPipeError:
+        return 141
+
+
+def tell_error(error: FairleadError, as_json: bool) -> None:
+    """An error for people on stderr; for programs as the one document on stdout."""
+    if as_json:
+        found = [finding.model_dump(mode="json") for finding in getattr(error, "findings", ())]
+        document = {"error": error.what, "hint": error.hint, "exit": error.exit_code, "kind": type(error).__name__}
+        emit_json(document | ({"findings": found} if found else {}))
+        return
+    for line in error.what.splitlines():
+        click.echo(f"error: {line}", err=True)
+    for line in error.hint.splitlines():
+        click.echo(f"hint: {line}", err=True)
+
+
+def emit_json(document: object) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(_plain(document), indent=2, ensure_ascii=False))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Model):
+        return value.model_dump(mode="json")
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _heed_signals(app: Fairlead) -> None:
+    """First Ctrl-C or TERM: finish the step in hand, then go back. Second: after the step in hand, leave the run open."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def ask(name: str) -> None:
+        if app.changing:
+            app.stop.ask(f"stopped by {name}")
+            app.listen(Event(at=app.clock.now(), kind="warning", says=f"{name}: finishing the step in hand"))
+        elif task is not None:
+            task.cancel()
+
+    for number, name in ((signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")):
+        loop.add_signal_handler(number, ask, name)

@@ -1,0 +1,161 @@
+"""Models as lines of text: calm, readable without colour."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import TextIO
+
+import click
+
+from fairlead.model import Backup, Deployment, Event, Finding, Plan, Step, blockers
+
+SIGNS = {"ok": "✓", "warn": "!", "fail": "✗", "unknown": "?"}
+COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "unknown": "yellow"}
+LONGEST_ARGUMENT = 160
+
+
+def quiet(event: Event) -> None:
+    """Listen to nothing."""
+    del event
+
+
+def finding(found: Finding) -> str:
+    """One line: sign, what was looked at, what was seen, milliseconds."""
+    sign = click.style(SIGNS[found.status], fg=COLOURS[found.status])
+    ms = f" ({found.ms:.0f} ms)" if found.ms is not None else ""
+    return f"{sign} {found.check:<9} {found.subject:<12} {found.says}{ms}"
+
+
+def findings(found: Iterable[Finding]) -> list[str]:
+    """One line each, then what blocks and the next thing to type."""
+    several = list(found)
+    told = [finding(one) for one in several]
+    hints = dict.fromkeys(one.hint for one in several if one.status != "ok" and one.hint)
+    return [*told, *(f"hint: {hint}" for hint in hints)]
+
+
+def plan(shown: Plan) -> list[str]:
+    """What a plan would do: first the places, then file by file, then command by command."""
+    return [*_places(shown), "", *_files(shown), *_commands(shown), *_end(shown)]
+
+
+def _places(shown: Plan) -> list[str]:
+    rest = shown.untouched
+    hosts = ", ".join(dict.fromkeys(step.host for step in shown.steps)) or "no host"
+    backed_up = ", ".join(shown.databases) or "none"
+    not_touched = [
+        f"{word} {', '.join(names)}"
+        for word, names in (("hosts", rest.hosts), ("services", rest.services), ("databases", rest.databases))
+        if names
+    ]
+    return [
+        f"{shown.kind} {shown.environment}: changes {hosts}; databases backed up: {backed_up}",
+        f"not touched: {'; '.join(not_touched) or 'nothing is left out'}",
+    ]
+
+
+def _files(shown: Plan) -> list[str]:
+    told = []
+    for change in shown.services:
+        version = f" ({change.version})" if change.version else ""
+        told.append(f"{change.service} on {change.host}: {change.before or 'nothing'} -> {change.after}{version}")
+        for sign, paths in (("+", change.files.added), ("~", change.files.changed), ("-", change.files.deleted)):
+            told += [f"    {sign} {ascii_path(path)}" for path in paths]
+    return told
+
+
+def ascii_path(path: str) -> str:
+    """A path on one line: control characters are shown, not sent to the terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in path)
+
+
+def _commands(shown: Plan) -> list[str]:
+    told: list[str] = []
+    for phase, title in (("stage", "stage, in parallel, nothing live is changed"), ("activate", "activate, in this order"),
+                         ("close", "after the watch")):  # fmt: skip
+        steps = [step for step in shown.steps if step.phase == phase]
+        if steps:
+            told += ["", f"{title}:"]
+            told += [line for number, step in enumerate(steps, 1) for line in _step(number, step)]
+    return told
+
+
+def _step(number: int, step: Step) -> list[str]:
+    back = {"reversible": step.undo, "stays": "stays", "by_data": "data is left as it is", "no": "cannot be taken back"}
+    return [
+        f"  {number}. {step.title}  [{step.host}]",
+        f"       do:   {shorten(str(step.do))}",
+        f"       back: {shorten(str(back[step.back]))}",
+    ]
+
+
+def shorten(line: str) -> str:
+    """A command on one line, programs that are part of it only named by their length; `--json` has every character."""
+    flat = " ".join(ascii_path(part) for part in line.split())
+    return flat if len(flat) <= LONGEST_ARGUMENT else f"{flat[:LONGEST_ARGUMENT]}… ({len(line)} characters, see --json)"
+
+
+def _end(shown: Plan) -> list[str]:
+    watched = f"watch: {shown.watch_rules.duration:.0f} s, every {shown.watch_rules.interval:.0f} s"
+    back = f"way back: {len(shown.way_back)} steps, {shown.way_back_hash[:12]}"
+    return ["", watched, back, *(f"! {remark}" for remark in shown.remarks), f"plan {shown.hash}"]
+
+
+def deployment(one: Deployment) -> str:
+    """One run on one line."""
+    when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(one.started))
+    took = f"{one.ended - one.started:.0f} s" if one.ended else "not ended"
+    why = f": {one.why_back}" if one.why_back else ""
+    return f"{one.id}  {when} UTC  {one.kind} {one.state}  {', '.join(one.services)}  {took}  {one.who}{why}"
+
+
+def backup(one: Backup) -> str:
+    """One backup on one line."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(one.started))
+    worth = one.flaw or ("proven" if one.proven else "not proven")
+    return f"{when} UTC  {one.database:<14} {one.size:>12} bytes  {worth}  {one.host}:{one.file}"
+
+
+def verdict(found: Iterable[Finding], yes: str, no: str) -> str:
+    """The last line of an answer."""
+    blocking = blockers(found)
+    names = ", ".join(dict.fromkeys(f"{one.check} {one.subject}" for one in blocking))
+    return yes if not blocking else f"{no}: {names}"
+
+
+class Progress:
+    """Tells a run as it happens, one line an event; a step's line says how long it took and took last time."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
+        self.began = time.monotonic()
+        self.expected: dict[str, float | None] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Print one event."""
+        if event.kind == "step_started":
+            self.expected[event.step] = event.expected
+            if event.expected is None or event.expected < 1:
+                return
+            self._say("…", f"{event.says} (last time {event.expected:.1f} s)")
+            return
+        self._say(self._sign(event), event.says + self._took(event))
+
+    def _took(self, event: Event) -> str:
+        if event.seconds is None:
+            return ""
+        last = self.expected.get(event.step)
+        return f"  {event.seconds:.1f} s" + (f" (last time {last:.1f} s)" if last else "")
+
+    def _sign(self, event: Event) -> str:
+        if event.kind in ("phase", "watch"):
+            return "·"
+        if event.kind == "back":
+            return click.style("↩", fg="yellow")
+        if event.kind == "warning":
+            return click.style("!", fg="yellow")
+        return click.style("✓", fg="green") if event.ok else click.style("✗", fg="red")
+
+    def _say(self, sign: str, says: str) -> None:
+        click.echo(f"{time.monotonic() - self.began:6.1f} s {sign} {ascii_path(says)}", file=self.out)

@@ -1,0 +1,61 @@
+"""Commands that look and change nothing."""
+
+from __future__ import annotations
+
+import click
+
+from fairlead.app import Fairlead
+from fairlead.model import Finding, blockers
+from fairlead.surfaces.cli import lines
+from fairlead.surfaces.cli.frame import command, emit_json, options
+
+
+def _answer(found: list[Finding], as_json: bool, yes: str, no: str) -> int:
+    if as_json:
+        emit_json({"ok": not blockers(found), "findings": found})
+    else:
+        click.echo("\n".join([*lines.findings(found), lines.verdict(found, yes, no)]))
+    return 1 if blockers(found) else 0
+
+
+@click.command(name="health")
+@options
+@command
+async def health(app: Fairlead, as_json: bool) -> int:
+    """All services and databases at once, one line each with milliseconds, in under ten seconds.
+
+    Example: fairlead health -e production
+    """
+    return _answer(await app.health(), as_json, "no alerts", "alerts")
+
+
+@click.command(name="ready")
+@options
+@command
+async def ready(app: Fairlead, as_json: bool) -> int:
+    """Ask all gates: hosts, lock, services, databases, backups. One `fail` or `unknown` is a no.
+
+    Example: fairlead ready -e production
+    """
+    return _answer(await app.ready(), as_json, "ready for deployment", "blocked")
+
+
+@click.command(name="status")
+@options
+@command
+async def status(app: Fairlead, as_json: bool) -> int:
+    """The activation report: last deployment, databases, connections, an open run if there is one.
+
+    Example: fairlead status -e production
+    """
+    told = await app.status()
+    if as_json:
+        emit_json(told)
+        return 0 if told.ready else 1
+    last = lines.deployment(told.last) if told.last else "none yet"
+    click.echo(f"last deployment: {last}")
+    click.echo(f"databases: {told.databases_reachable}/{told.databases_total}")
+    for found in told.findings:
+        click.echo(lines.finding(found))
+    click.echo("ready to ask `fairlead ready`" if told.ready else "not ready: see above")
+    return 0 if told.ready else 1
