@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 from fairlead.config.types import (
     Address,
+    Bare,
     Count,
     Flag,
     Identifier,
@@ -52,8 +53,6 @@ class DatabaseEntry(Model):
     """The account that services use."""
     password: SecretPattern = ""
     """Name of the secret with that account's password."""
-    path: PathPattern = ""
-    """SQLite: the file."""
 
 
 class MaintenanceAccountEntry(Model):
@@ -107,7 +106,7 @@ class GroupEntry(Model):
     """The environment of those that name none; may be left out where there is only one environment."""
     backup_store: StoreEntry = StoreEntry()
     """Where their backups lie."""
-    names: dict[Name, Annotated[DatabaseEntry, BeforeValidator(lambda given: {} if given is None else given)]] = {}
+    names: dict[Name, Annotated[DatabaseEntry, Bare]] = {}
     """The databases, by name."""
 
 
@@ -207,7 +206,7 @@ def database_spec(name: str, group: GroupSpec, entry: GroupEntry, environment: s
         name=name,
         group=group.name,
         environment=given.environment or entry.environment or environment,
-        path=pattern(given.path or entry.path, name),
+        path=pattern(entry.path, name),
         personal=given.personal,
         **group.model_dump(include={"engine", "host", "address", "port", "tls"}),
         maintenance=group.maintenance,

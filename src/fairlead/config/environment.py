@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from fairlead.config.order import Needs, ordered, reached
 from fairlead.config.service import PlacedEntry, ServiceEntry, ServiceSpec, merged, service_spec
-from fairlead.config.types import MoreSeconds, Name, Seconds, Share, Wrong, text
+from fairlead.config.types import Bare, MoreSeconds, Name, Seconds, Share, Wrong, text
 from fairlead.model import Lease, Model, WatchRules
 
 
@@ -56,7 +56,7 @@ class EnvironmentEntry(Model):
     """How long a deployment is watched, and what starts the way back."""
     lease: LeaseEntry = LeaseEntry()
     """How the lock is held."""
-    services: dict[Name, PlacedEntry] = {}
+    services: dict[Name, Annotated[PlacedEntry, Bare]] = {}
     """The services of this environment; one that is not listed does not exist here."""
 
 

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from fairlead.config.database import GroupEntry
 from fairlead.config.environment import EnvironmentEntry
 from fairlead.config.host import HostEntry
 from fairlead.config.service import ServiceEntry
 from fairlead.config.source import SourceChoice
-from fairlead.config.types import Name
+from fairlead.config.types import Bare, Name
 from fairlead.model import Model
 
 FORMAT = 1
@@ -26,7 +26,7 @@ class File(Model):
     """Accounts on machines."""
     databases: dict[Name, GroupEntry] = {}
     """Databases, in groups."""
-    services: dict[Name, ServiceEntry] = {}
+    services: dict[Name, Annotated[ServiceEntry, Bare]] = {}
     """What each service is, the same everywhere."""
     environments: dict[Name, EnvironmentEntry] = {}
     """Which services exist where."""

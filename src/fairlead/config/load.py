@@ -14,7 +14,7 @@ from fairlead.config.file import FORMAT, File
 from fairlead.config.host import host_spec
 from fairlead.config.installation import Installation
 from fairlead.config.problems import Path, Problem, refusal
-from fairlead.config.rules import Ground, broken_rules
+from fairlead.config.rules import Ground, broken_references, broken_rules
 from fairlead.config.settings import Filling
 from fairlead.config.source import source
 
@@ -27,47 +27,57 @@ def parse(text: str | bytes, name: str = "fairlead.yml") -> Document:
     filling = Filling(document, {})
     given = {key: value for key, value in filling.data.items() if key == "sources"}
     problems = [problem for problem in filling.problems if problem.path[0] == "sources"]
-    file, found = _validated({**_EMPTY, **given}, document, filling)
-    if problems or found:
+    try:
+        file = File.model_validate({**_EMPTY, **given})
+    except ValidationError:
+        file = None
+    if problems or file is None:
         # Without sources no setting is known: say what else is wrong, but not that settings are missing.
-        _, others = _validated(filling.data, document, filling)
-        raise refusal(name, [*problems, *others])
+        raise refusal(name, [*problems, *_read(document, filling)[1]])
     return replace(document, sources=tuple(map(source, file.sources)), settings=tuple(filling.used))
 
 
 def load(document: Document, settings: Mapping[str, str]) -> Installation:
     """Resolve everything and check it as a whole. Raises ConfigError with all problems, one a line."""
     filling = Filling(document, settings)
-    file, problems = _validated(filling.data, document, filling)
-    installation = _resolved(file, document)
-    problems += [*filling.problems, *broken_rules(Ground(document, file, installation, filling.used))]
-    if problems:
-        raise refusal(document.name, problems)
+    installation, problems = _read(document, filling)
+    if problems or filling.problems:
+        raise refusal(document.name, [*filling.problems, *problems])
     return installation
 
 
-def _validated(data: dict[str, Any], document: Document, filling: Filling) -> tuple[File, list[Problem]]:
-    """The file as far as it is right, and what is wrong with the rest; not again what could not be filled."""
+def _read(document: Document, filling: Filling) -> tuple[Installation, list[Problem]]:
+    """The installation and what is wrong with it, beside what could not be filled."""
+    data, found = filling.data, list[Problem]()
     try:
-        file, found = File.model_validate(data), list[Problem]()
+        named = whole = File.model_validate(data)
     except ValidationError as error:
-        file, found = File.model_validate(_EMPTY), list(explain(error, data, document))
-    broken = {problem.path for problem in found} | filling.unset
-    if broken:
-        file = _rest(data, broken, document)
-    return file, [problem for problem in found if problem.path not in filling.unset]
+        found = list(explain(error, data, document))
+    if broken := {problem.path for problem in found} | filling.unset:
+        # Names can still be looked up when wrong keys are taken out; other rules need parts with all their keys.
+        named = _rest(data, map(_key, broken), document)
+        whole = _rest(data, map(_owner, broken), document)
+    ground = Ground(document, whole, _resolved(whole, document), filling.used)
+    names = Ground(document, named, _resolved(named, document), filling.used)
+    problems = [problem for problem in found if problem.path not in filling.unset]
+    return ground.installation, [*problems, *broken_references(names), *broken_rules(ground)]
 
 
-def _rest(data: dict[str, Any], broken: Iterable[Path], document: Document) -> File:
-    """The file without what is wrong in it, so that the rest can still be checked as a whole."""
-    while broken:
-        for path in broken:
-            _remove(data, _owner(path))
+def _rest(data: dict[str, Any], taken: Iterable[Path], document: Document) -> File:
+    """The file with some paths taken out of it, and whatever cannot be without them."""
+    for _ in range(5):
+        for path in taken:
+            _remove(data, path)
         try:
             return File.model_validate({**_EMPTY, **data})
         except ValidationError as error:
-            broken = {problem.path for problem in explain(error, data, document)} - {()}
+            taken = [_owner(problem.path) for problem in explain(error, data, document)]
     return File.model_validate(_EMPTY)
+
+
+def _key(path: Path) -> Path:
+    """The key that a value belongs to: items of lists are taken out with their list, so that no other item moves."""
+    return tuple(part for number, part in enumerate(path) if not any(isinstance(p, int) for p in path[: number + 1]))
 
 
 def _owner(path: Path) -> Path:

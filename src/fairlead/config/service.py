@@ -172,7 +172,7 @@ class ServiceEntry(Model):
     migrations: MigrationEntry | None = None
     """Changes of its databases."""
     shared: Annotated[tuple[str, ...] | str, listed_or(SharedWord, InnerPath)] = ()
-    """Paths kept beside the releases and linked into each; or `verify_only`: may lie where another environment has it."""
+    """Paths kept beside the releases and linked into each; or `verify_only`: may lie where another one's does."""
     protected: tuple[InnerPath, ...] = ()
     """A release that contains one of these paths is refused."""
     keep: Count = 5

@@ -162,6 +162,10 @@ def _share(value: Any) -> float:
     return share
 
 
+def _nothing(value: Any) -> Any:
+    return {} if value is None else value
+
+
 def placeholders(*known: str) -> Callable[[str], str]:
     """A validator: `{...}` in the text may only be one of these words."""
 
@@ -307,6 +311,8 @@ SecretPattern = Annotated[
     AfterValidator(placeholders("name", "NAME")),
     WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z0-9_.{}-]+$"}),
 ]
+Bare = BeforeValidator(_nothing)
+"""A name alone, with nothing behind its colon, stands for a mapping without keys."""
 Json = Annotated[JsonValue, BeforeValidator(bare)]
 Arguments = Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(_program)]
 """One command: a program and its arguments."""

@@ -17,7 +17,7 @@ def keys_fit_engine(ground: Ground) -> Iterator[Problem]:
     for name, group in ground.file.databases.items():
         server = ENGINES[group.engine].port is not None
         needed = "address" if server else "path"
-        if not getattr(group, needed) and not (needed == "path" and all(entry.path for entry in group.names.values())):
+        if not getattr(group, needed):
             yield ground.problem(("databases", name), f"{group.engine} needs `{needed}`")
         for path, entry in (
             (("databases", name), group),

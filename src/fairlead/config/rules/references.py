@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from fairlead.config.environment import needs_of, placed_services
 from fairlead.config.order import cycle
-from fairlead.config.problems import Path, Problem
+from fairlead.config.problems import Path, Problem, closest
 from fairlead.config.rules.ground import Ground
 
 
@@ -45,6 +45,20 @@ def services(ground: Ground) -> Iterator[Problem]:
             yield from ground.unknown((*path, "depends_on", number), need, "services")
 
 
+def databases(ground: Ground) -> Iterator[Problem]:
+    """Every database that a service uses exists."""
+    groups = ground.document.names("databases")
+    lists = [ground.document.names("databases", group, "names") for group in groups or ()]
+    if groups is None or None in lists:
+        return
+    known = [name for names in lists for name in names or ()]
+    for environment, service in ground.services():
+        for number, name in enumerate(service.databases):
+            if name not in known:
+                path = ground.spot(environment, service.name, "databases", number)
+                yield ground.problem(path, f"`{name}` is in no group of `databases`", closest(name, known))
+
+
 def circles(ground: Ground) -> Iterator[Problem]:
     """No host is reached through itself, no service waits for itself."""
     jumps = {name: (host.via,) for name, host in ground.file.hosts.items() if host.via}
@@ -74,4 +88,4 @@ def secrets(ground: Ground) -> Iterator[Problem]:
             yield ground.problem(ground.settings[name], what, "take another name for one of them")
 
 
-RULES = (hosts, environments, services, circles, secrets)
+RULES = (hosts, environments, services, databases, circles, secrets)

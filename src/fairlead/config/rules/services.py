@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from fairlead.config.problems import Problem
 from fairlead.config.rules.ground import Ground
 from fairlead.config.service import STRATEGIES
+
+_SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|password|(^|[-_])key$", re.IGNORECASE)
 
 
 def strategy_has_its_keys(ground: Ground) -> Iterator[Problem]:
@@ -54,6 +57,19 @@ def maintenance_is_one_thing(ground: Ground) -> Iterator[Problem]:
             yield ground.problem((*path, "maintenance"), what)
 
 
+def secret_headers_are_named(ground: Ground) -> Iterator[Problem]:
+    """What proves who asks is a secret, and a secret is given by its name."""
+    for path, entry in ground.written():
+        for number, check in enumerate(entry.health):
+            for header, value in check.headers.items():
+                if isinstance(value, str) and _SECRET_HEADER.search(header):
+                    where = (*path, "health", number, "headers", header)
+                    hint = (
+                        f"write `{header}: {{secret: NAME}}`, and the whole value under that name in one of `sources`"
+                    )
+                    yield ground.problem(where, "should be the name of a secret, not a secret itself", hint)
+
+
 def sharing_changes_nothing(ground: Ground) -> Iterator[Problem]:
     """A service that may lie where another environment's does is only looked at."""
     for environment, service in ground.services():
@@ -65,19 +81,12 @@ def sharing_changes_nothing(ground: Ground) -> Iterator[Problem]:
 def databases_are_its_environments(ground: Ground) -> Iterator[Problem]:
     """A service uses databases of its own environment, and migrates only those that it uses."""
     owners = {database.name: database.environment for database in ground.installation.databases}
-    known = {name for group in ground.document.names("databases") or () for name in _names(ground, group)}
     for environment, service in ground.services():
         for number, name in enumerate(service.databases):
-            path = ground.spot(environment, service.name, "databases", number)
-            if name not in known and ground.document.names("databases") is not None:
-                yield ground.problem(path, f"`{name}` is not a database of this file")
-            elif owners.get(name) not in (environment, None, ""):
+            if owners.get(name) not in (environment, None, ""):
+                path = ground.spot(environment, service.name, "databases", number)
                 hint = "two environments never share a database"
                 yield ground.problem(path, f"`{name}` belongs to {owners[name]}", hint)
-
-
-def _names(ground: Ground, group: str) -> tuple[str, ...]:
-    return ground.document.names("databases", group, "names") or ()
 
 
 def migrated_databases_are_used(ground: Ground) -> Iterator[Problem]:
@@ -109,6 +118,7 @@ RULES = (
     requests_have_a_url,
     switch_has_a_unit,
     maintenance_is_one_thing,
+    secret_headers_are_named,
     sharing_changes_nothing,
     databases_are_its_environments,
     migrated_databases_are_used,
