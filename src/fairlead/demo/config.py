@@ -77,7 +77,6 @@ class Config:
             "engine": "sqlite",
             "reached_from": "server",
             "environment": "demo",
-            "database": "mo_{name}",
             "path": f"{self.root}data/mo_{{name}}.db",
             "backup_store": {"host": "server", "path": f"{self.root}backups", "keep": 5, "max_age": "24h"},
             "names": {name: {"personal": True} if name in PERSONAL else {} for name in DATABASES},

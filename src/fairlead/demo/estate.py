@@ -31,6 +31,7 @@ import yaml
 
 from fairlead.demo.config import DATABASES, DEPLOYED, SERVICES, Config
 from fairlead.demo.sources import Mode, install, tree_of, write_source
+from fairlead.errors import NotReady
 
 SEEDED = 120
 """Rows in each database before the writer begins."""
@@ -135,12 +136,12 @@ class Estate:
         self.start()
 
     def start(self, names: Iterable[str] = (*SERVICES, "writer")) -> None:
-        """Start processes, all at once; those that run already stay. Raises RuntimeError with what one of them said."""
+        """Start processes, all at once; those that run already stay. Raises NotReady with what one of them said."""
         begun = {name: self._control("start", name) for name in names}
         said = {name: process.communicate()[1] for name, process in begun.items()}
         failed = [said[name] or f"{name} does not start" for name, process in begun.items() if process.returncode]
         if failed:
-            raise RuntimeError("; ".join(failed))
+            raise NotReady("; ".join(failed))
 
     def stop(self) -> None:
         """End every process that the estate started, also those that a deployment restarted."""

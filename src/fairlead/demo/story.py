@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -29,14 +30,30 @@ from fairlead.demo.estate import Estate
 from fairlead.demo.prober import Prober
 from fairlead.errors import FairleadError
 
-PATIENCE = 20.0
-"""Seconds that an interrupted command may take to say what stands."""
+PATIENCE = 5.0
+"""Seconds that an interrupted command may take to end; what it was changing is thrown away anyway."""
 CHANGES = ("deployment", "deployment comes back")
 """The acts in which services are switched: downtime is measured over these."""
 
 
 class DemoFailed(FairleadError):
     """The story did not go as it is told."""
+
+
+class Interruption:
+    """Ctrl-C or SIGTERM, noted and heeded between two commands: so no process is started and then forgotten."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Remember the signal; this is its handler."""
+        self.number = number
+
+    def heed(self) -> None:
+        """End the demo if it was told to. Raises SystemExit."""
+        if self.number:
+            raise SystemExit(128 + self.number)
 
 
 @dataclass(frozen=True)
@@ -67,6 +84,7 @@ class Story:
     estate: Estate
     broken: str
     json_wanted: bool
+    interruption: Interruption = field(default_factory=Interruption)
     acts: list[dict[str, Any]] = field(default_factory=list)
     downtime_ms: dict[str, float] = field(default_factory=dict)
     papers: dict[str, str] = field(default_factory=lambda: {"post_mortem": "", "report": ""})
@@ -108,57 +126,50 @@ class Story:
     def run(self, *words: str) -> int:
         """Run a command as a person would type it; it speaks for itself. Returns its exit code."""
         self.say(f"$ fairlead {shlex.join(words)}")
-        with self.started(words, 2 if self.json_wanted else None) as process:
-            return process.wait()
+        return self.finished(words, 2 if self.json_wanted else None)[0]
 
     def ask(self, *words: str) -> Any:
         """Run a command with --json and return its document. Raises DemoFailed where it has none."""
-        with self.started((*words, "--json"), subprocess.PIPE) as process:
-            answer = process.communicate()[0]
+        answer = self.finished((*words, "--json"), subprocess.PIPE)[1]
         try:
             return json.loads(answer)
         except ValueError:
             raise DemoFailed(f"`fairlead {shlex.join(words)} --json` did not print a JSON document") from None
 
-    @contextmanager
-    def started(self, words: tuple[str, ...], stdout: int | None) -> Iterator[subprocess.Popen[bytes]]:
-        """A `fairlead` process, with state and home inside the estate; it has ended when the block is left."""
+    def finished(self, words: tuple[str, ...], stdout: int | None) -> tuple[int, bytes]:
+        """Run `fairlead` with state and home inside the estate, to its end: exit code and what was piped."""
         operator = self.estate.folder / "operator"
         operator.mkdir(exist_ok=True)
         homes = {"HOME": operator, "XDG_STATE_HOME": operator / "state", "XDG_CACHE_HOME": operator / "cache"}
         environment = {**os.environ, **{name: str(path) for name, path in homes.items()}}
         command = [sys.executable, "-m", "fairlead", *words]
         process = subprocess.Popen(command, cwd=self.estate.folder, env=environment, stdout=stdout)
-        try:
-            yield process
-        except KeyboardInterrupt:
-            end(process)  # the terminal has told it as well
-            raise
-        except BaseException:
-            process.terminate()
-            end(process)
-            raise
+        while True:
+            try:
+                answer = process.communicate(timeout=0.2)[0]
+            except subprocess.TimeoutExpired:
+                if not self.interruption.number:
+                    continue
+                end(process, self.interruption.number)
+            self.interruption.heed()
+            return process.returncode, answer or b""
 
     def write_papers(self) -> None:
-        """Write the report of the last deployment into the estate's folder, with the post-mortem beside it."""
-        run = self.last_run()
-        report, post_mortem = self.estate.folder / "report.html", self.estate.folder / "post-mortem.md"
-        if self.run("report", run, "-e", "demo", "--out", str(report)) or not report.exists():
-            raise DemoFailed(f"`fairlead report {run}` wrote no page")
-        written = [path for path in (self.estate.folder / "operator").rglob("*.md") if run in str(path)]
-        if not written:
-            raise DemoFailed("the deployment that came back left no post-mortem")
-        shutil.copyfile(written[0], post_mortem)
-        self.papers = {"post_mortem": str(post_mortem), "report": str(report)}
-
-    def last_run(self) -> str:
-        """The id of the newest deployment in `fairlead history`."""
-        known = self.ask("history", "-e", "demo")["deployments"]
-        return str(max(known, key=lambda deployment: float(deployment["started"]))["id"])
+        """Have the report of the last deployment, and its post-mortem, written into the estate's folder."""
+        words = ("report", "-e", "demo", "--out", str(self.estate.folder / "report.html"))
+        self.say(f"$ fairlead {shlex.join(words)}")
+        told = self.ask(*words)
+        for paper in self.papers:
+            path = told.get(paper)
+            if not path or not Path(path).is_file():
+                raise DemoFailed(f"`fairlead report` wrote no {paper.replace('_', '-')}")
+            self.papers[paper] = path
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a process that was told to end; one that does not is killed."""
+def end(process: subprocess.Popen[bytes], number: int) -> None:
+    """Pass a signal on (the terminal has sent a Ctrl-C itself) and wait; what does not end is killed."""
+    if number != signal.SIGINT:
+        process.send_signal(number)
     try:
         process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
@@ -227,26 +238,23 @@ def farewell(estate: Estate, document: dict[str, Any], *, keep: bool) -> str:
 
 
 @contextmanager
-def estate_for_demo() -> Iterator[Estate]:
+def estate_for_demo(interruption: Interruption) -> Iterator[Estate]:
     """A running estate in a new folder. Whatever ends the block early, Ctrl-C and SIGTERM too, stops it."""
-    before = signal.signal(signal.SIGTERM, be_told)
+    before = {number: signal.signal(number, interruption.note) for number in (signal.SIGINT, signal.SIGTERM)}
     estate = Estate.create(Path(tempfile.mkdtemp(prefix="fairlead-demo-")))
     try:
         estate.install_v1()
         estate.write_config()
         yield estate
-    except BaseException as error:
+        interruption.heed()
+    except BaseException:
         estate.stop()
-        if isinstance(error, KeyboardInterrupt | SystemExit):
+        if interruption.number:
             shutil.rmtree(estate.folder)
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def be_told(*_: object) -> None:
-    """End the main thread as Ctrl-C does."""
-    raise SystemExit(143)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def clear(folder: Path) -> None:
@@ -267,9 +275,19 @@ def command(keep: bool, broken: str, json_wanted: bool) -> None:
 
     Example: fairlead demo --broken crm
     """
-    began = time.monotonic()
-    with estate_for_demo() as estate:
-        story = Story(estate, broken, json_wanted)
+    try:
+        show(keep, broken, json_wanted)
+    except FairleadError as error:
+        told = [f"error: {line}" for line in error.what.splitlines()] + [f"hint: {error.hint}"] * bool(error.hint)
+        click.echo("\n".join(told), err=True)
+        sys.exit(error.exit_code)
+
+
+def show(keep: bool, broken: str, json_wanted: bool) -> None:
+    """Build the estate, tell the story, and say what stands. Raises DemoFailed where it is not as promised."""
+    began, interruption = time.monotonic(), Interruption()
+    with estate_for_demo(interruption) as estate:
+        story = Story(estate, broken, json_wanted, interruption)
         story.say(
             f"{len(SERVICES)} services and {len(DATABASES)} databases run in {estate.folder}; visitors read and write"
         )
@@ -282,7 +300,7 @@ def command(keep: bool, broken: str, json_wanted: bool) -> None:
     if json_wanted:
         click.echo(json.dumps(document, indent=2))
     if story.trouble:
-        raise DemoFailed("; ".join(story.trouble), f"everything lies in {estate.folder}")
+        raise DemoFailed("\n".join(story.trouble), f"everything lies in {estate.folder}")
     if not keep:
         clear(estate.folder)
     story.say("\n" + farewell(estate, document, keep=keep))

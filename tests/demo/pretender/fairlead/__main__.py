@@ -2,11 +2,13 @@
 
 honest: deploys v2, and brings v3 back. idle: says so and does nothing. loses rows: deletes rows on the way back.
 mixed: forgets to restart one service. slow: never comes to an end. always ready: needs no backup.
+no post-mortem: writes none.
 It exists to show that the demo does not believe what it is told.
 """
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -30,31 +32,32 @@ def switch(name: str, release: str) -> None:
         subprocess.run([*control, "restart", name, str(folder)], check=True)
 
 
-def stage(name: str) -> str:
+def ids() -> dict[str, str]:
+    """What the sources are called as releases; -I: asked of the product itself, not of this stand-in."""
+    ask = """if True:
+        import json, pathlib, sys
+        from fairlead.demo.sources import tree_of
+        print(json.dumps({name: tree_of(pathlib.Path("source", name)).hash[:12] for name in sys.argv[1:]}))"""
+    return json.loads(subprocess.run([sys.executable, "-I", "-c", ask, *ORDER], capture_output=True, check=True).stdout)
+
+
+def stage(name: str, release: str) -> None:
     """Put the source in place as a release; the identity is written by hand."""
     folder, source = HOME / "services" / name, FOLDER / "source" / name
-    ask = (
-        "import sys, pathlib, fairlead.demo.sources as s; print(s.tree_of(pathlib.Path(sys.argv[1])).hash[:12], end='')"
-    )
-    # -I: the product itself, not this stand-in
-    release = subprocess.run(
-        [sys.executable, "-I", "-c", ask, str(source)], capture_output=True, text=True, check=True
-    ).stdout
-    subprocess.run(["cp", "-a", str(source), str(folder / "releases" / release)], check=True)
+    shutil.copytree(source, folder / "releases" / release, symlinks=True)
     identity = {"release": release, "service": name, "version": (source / "VERSION").read_text().strip()}
     (folder / "releases" / release / "release.json").write_text(json.dumps(identity))
-    return release
 
 
-def deploy(notes: dict) -> int:
+def deploy() -> int:
     version = (FOLDER / "source" / "api" / "VERSION").read_text().strip()
-    notes["runs"].append(f"run-{version}")
     while HOW == "slow":
         time.sleep(0.1)
     before = {name: (HOME / "services" / name / "current").resolve().name for name in ORDER}
     if HOW != "idle":
-        for name in ORDER:
-            switch(name, stage(name))
+        for name, release in ids().items():
+            stage(name, release)
+            switch(name, release)
     if version == "v2":
         return 0
     time.sleep(0.3)
@@ -64,23 +67,24 @@ def deploy(notes: dict) -> int:
     if HOW == "loses rows":
         with sqlite3.connect(HOME / "data" / "mo_crm.db") as connection:
             connection.execute("DELETE FROM entries WHERE author = 'writer'")
-    (FOLDER / "operator" / f"run-{version}.md").write_text("# Post-mortem\n")
     return 3
 
 
 def main(words: list[str]) -> int:
-    notes = json.loads(NOTES.read_text()) if NOTES.exists() else {"backup": False, "runs": []}
+    notes = json.loads(NOTES.read_text()) if NOTES.exists() else {"backup": False}
     code = 0
     if words[0] == "ready":
         code = 0 if notes["backup"] or HOW == "always ready" else 1
     elif words[:2] == ["db", "backup"]:
         notes["backup"] = True
     elif words[0] == "deploy":
-        code = deploy(notes)
-    elif words[0] == "history":
-        print(json.dumps({"deployments": [{"id": run, "started": n} for n, run in enumerate(notes["runs"])]}))
+        code = deploy()
     elif words[0] == "report":
-        Path(words[words.index("--out") + 1]).write_text("<!doctype html>")
+        report = Path(words[words.index("--out") + 1])
+        mortem = report.with_suffix(".post-mortem.md")
+        report.write_text("<!doctype html>")
+        mortem.write_text("# Post-mortem\n")
+        print(json.dumps({"report": str(report), "post_mortem": None if HOW == "no post-mortem" else str(mortem)}))
     NOTES.write_text(json.dumps(notes))
     return code
 
