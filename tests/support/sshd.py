@@ -93,12 +93,12 @@ class Sshd:
 
     @property
     def log(self) -> str:
-        """What sshd has said so far."""
+        """What sshd has said since it was started."""
         return (self.folder / "sshd.log").read_text(errors="replace")
 
     @property
     def connections(self) -> int:
-        """How many TCP connections were made so far."""
+        """How many TCP connections were made to it since it was started."""
         return self.log.count("Connection from ")
 
     def drop_connections(self) -> None:
@@ -138,8 +138,7 @@ class Sshd:
         for _ in range(5):  # somebody else may take the port between our look and sshd's
             self.port = self.port or _free_port()
             (self.folder / "sshd_config").write_text(self._config())
-            self._log = (self.folder / "sshd.log").open("a")
-            begin = self._log.tell()
+            self._log = (self.folder / "sshd.log").open("w")
             self.process = subprocess.Popen(
                 [SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")],
                 stdin=subprocess.DEVNULL,
@@ -147,17 +146,17 @@ class Sshd:
                 stderr=self._log,
                 start_new_session=True,
             )
-            if self._listens(begin):
+            if self._listens():
                 self._write_client_files()
                 return
             self._log.close()
             self.port = 0
         raise RuntimeError(f"sshd does not start: {self.log[-800:]}")
 
-    def _listens(self, begin: int) -> bool:
+    def _listens(self) -> bool:
         end = time.monotonic() + 10
         while time.monotonic() < end and self.process.poll() is None:
-            if "Server listening on" in self.log[begin:]:
+            if "Server listening on" in self.log:
                 return True
             time.sleep(0.01)
         self.process.kill()

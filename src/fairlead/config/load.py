@@ -65,13 +65,13 @@ def _read(document: Document, filling: Filling) -> tuple[Installation, list[Prob
 
 def _rest(data: dict[str, Any], taken: Iterable[Path], document: Document) -> File:
     """The file with some paths taken out of it, and whatever cannot be without them."""
-    for _ in range(5):
+    for _ in range(8):  # at most as often as keys are nested; what is still wrong then takes everything with it
         for path in taken:
             _remove(data, path)
         try:
             return File.model_validate({**_EMPTY, **data})
         except ValidationError as error:
-            taken = [_owner(problem.path) for problem in explain(error, data, document)]
+            taken = [_key(problem.path)[:-1] for problem in explain(error, data, document)]
     return File.model_validate(_EMPTY)
 
 

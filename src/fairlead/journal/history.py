@@ -29,7 +29,9 @@ def deployment_of(run: str, lines: Sequence[RecordLine], plan: Plan | None) -> D
         versions={c.service: f"{c.after} {c.version}".strip() for c in plan.services} if plan else {},
         before={c.service: c.before for c in plan.services} if plan else {},
         why_back=back.says if back else "",
+        back_at=back.at if back else 0.0,
         back_seconds=round(end.at - back.at, 3) if back and end else 0.0,
+        watch_rules=plan.watch_rules if plan else None,
     )
 
 
@@ -58,6 +60,7 @@ def step_times(lines: Sequence[RecordLine], plan: Plan | None) -> tuple[StepTime
                     started=begun.pop((entry.step, entry.what)),
                     seconds=entry.seconds or 0.0,
                     rc=entry.rc or 0,
+                    phase=step.phase if step else "",
                 )
             )
     return tuple(sorted(times, key=lambda time: time.started))

@@ -4,6 +4,8 @@ from typing import Literal
 
 from fairlead.model.base import Model
 from fairlead.model.finding import Finding
+from fairlead.model.plan import WatchRules
+from fairlead.model.step import Phase
 
 State = Literal["open", "done", "back", "closed", "nothing"]
 
@@ -46,6 +48,8 @@ class StepTime(Model):
     started: float
     seconds: float
     rc: int
+    phase: Phase | Literal[""] = ""
+    """Empty = not known, because the plan is gone."""
 
 
 class Deployment(Model):
@@ -71,8 +75,12 @@ class Deployment(Model):
     """By service: the release that was live before."""
     why_back: str = ""
     """The sentence with which the way back began."""
+    back_at: float = 0.0
+    """Unix time at which the way back began; 0 = it did not."""
     back_seconds: float = 0.0
     """From that moment until the old state was proven."""
+    watch_rules: WatchRules | None = None
+    """What the watch judged by; None = not known, because the plan is gone."""
 
 
 class Report(Model):

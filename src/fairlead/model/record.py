@@ -35,8 +35,6 @@ class Entry(Model):
     """run: services that were not healthy before anything was changed; a way back need not prove them healthy."""
     seconds: float | None = None
     """outcome: how long the change took."""
-    until: float = 0.0
-    """watch: unix time by the lock host's clock at which the watch is over."""
     verdict: Literal["", "done", "back", "closed"] = ""
     """end: done (new release is live), back (old state is proven), closed (ended by hand)."""
 

@@ -88,12 +88,12 @@ class HttpClient:
         if self._client is None:
             import httpx
 
-            self._client = httpx.AsyncClient(  # noqa: S113 - `fetch` has one for all of it
+            self._client = httpx.AsyncClient(
                 # The machine's own certificates and SSL_CERT_FILE, so that a company's authority is known.
                 verify=ssl.create_default_context(),
                 # No proxy and no ~/.netrc: what is measured is the way from here to the service.
                 trust_env=False,
-                timeout=None,
+                timeout=None,  # noqa: S113 - `fetch` has one for all of it
                 limits=httpx.Limits(max_keepalive_connections=0),
                 headers={"User-Agent": "fairlead"},
             )

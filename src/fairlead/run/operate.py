@@ -220,13 +220,10 @@ async def _lead(plan: Plan, session: Session, ctx: Context, *, watch: bool) -> D
 
 
 async def _watch(plan: Plan, session: Session, ctx: Context) -> None:
-    lines = [line.entry for line in session.lines if line.entry.kind == "watch"]
+    # After a resume the watch begins anew: what nobody looked at was not watched.
     seconds = plan.watch_rules.duration
-    if lines:
-        seconds = lines[-1].until - session.lock_now()
-    else:
-        await session.append(Entry(kind="watch", until=session.lock_now() + seconds))
-    ctx.tell("phase", f"watching for {max(seconds, 0):.0f} s")
+    await session.append(Entry(kind="watch"))
+    ctx.tell("phase", f"watching for {seconds:.0f} s")
     why = await _watcher(plan, session, ctx).run(seconds)
     if why:
         raise WayBack(why)

@@ -66,13 +66,13 @@ def enough(share: ErrorShare, rules: WatchRules) -> bool:
 
 
 def judge(evidence: Evidence, services: Iterable[str], rules: WatchRules, now: float) -> str:
-    """The sentence with which the way back begins, or "" as long as there is none."""
+    """The sentence with which the way back begins, or "" as long as there is none. One failed request is never enough."""
     for service in services:
         since = down_since(s for s in evidence.samples if s.service == service)
         if since is not None and now - since >= rules.down_for:
             return f"{service} has not answered rightly for {now - since:.0f} s (limit {rules.down_for:.0f} s)"
         share = in_window(evidence, service, rules, now)
-        if enough(share, rules) and share.errors / share.requests > rules.error_share:
+        if enough(share, rules) and share.errors > 1 and share.errors / share.requests > rules.error_share:
             return (
                 f"{share.errors} of {share.requests} requests to {service} failed in the last {rules.window:.0f} s "
                 f"({share.errors / share.requests:.1%}, limit {rules.error_share:.1%}, by {share.source.replace('_', ' ')})"

@@ -65,7 +65,7 @@ def secret_headers_are_named(ground: Ground) -> Iterator[Problem]:
                 if isinstance(value, str) and _SECRET_HEADER.search(header):
                     where = (*path, "health", number, "headers", header)
                     hint = (
-                        f"write `{header}: {{secret: NAME}}`, and the whole value under that name in one of `sources`"
+                        f"write `{header}: {{secret: NAME}}`, and put its whole value into one of `sources`"
                     )
                     yield ground.problem(where, "should be the name of a secret, not a secret itself", hint)
 
