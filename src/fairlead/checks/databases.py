@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from fairlead.checks.looked import looked_at_all, within
+from fairlead.config.database import DatabaseSpec
+from fairlead.engines import sqlite
+from fairlead.model import Finding
+from fairlead.outside.connect import Hosts
+from fairlead.outside.host import Host
+
+
+async def check_databases(databases: Sequence[DatabaseSpec], hosts: Hosts, *, limit: float = 8.0) -> list[Finding]:
+    """Is each database reachable: one round trip for each host, all hosts at once; in the order of `databases`.
+
+    After `limit` seconds what a host has not answered is `unknown`.
+    """
+    return await by_host(databases, hosts, Look("database", lambda one: one.host, sqlite.ping, limit))
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the databases of one host."""
+
+    check: str
+    host_of: Callable[[DatabaseSpec], str]
+    """Where to look."""
+    ask: Callable[[Host, Sequence[DatabaseSpec]], Awaitable[list[Finding]]]
+    limit: float
+    """Seconds."""
+
+
+async def by_host(databases: Sequence[DatabaseSpec], hosts: Hosts, look: Look) -> list[Finding]:
+    """Look host by host, all at once, and say of engines that cannot be asked yet that they cannot."""
+    groups: dict[str, list[DatabaseSpec]] = {}
+    for one in databases:
+        if one.engine == "sqlite":
+            groups.setdefault(look.host_of(one), []).append(one)
+    found = await asyncio.gather(*(_on_host(name, group, hosts, look) for name, group in groups.items()))
+    findings = {one.subject: one for answers in found for one in answers}
+    return [findings.get(one.name) or _not_yet(look.check, one) for one in databases]
+
+
+async def _on_host(name: str, group: Sequence[DatabaseSpec], hosts: Hosts, look: Look) -> list[Finding]:
+    async def ask() -> list[Finding]:
+        return await look.ask(await hosts.get(name), group)
+
+    subjects = tuple(one.name for one in group)
+    return await looked_at_all(look.check, subjects, within(look.limit, ask()))
+
+
+def _not_yet(check: str, database: DatabaseSpec) -> Finding:
+    says = f"this version cannot ask {database.engine} yet"
+    return Finding(check=check, subject=database.name, status="unknown", says=says)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fairlead.checks.backups import check_backups, judged
+from fairlead.engines import sqlite
+from fairlead.model import Backup
+from fairlead.outside.clock import SystemClock
+from support.databases import make, spec
+from support.places import Place, place
+
+NOW = 1_800_000_000.0
+DAY = 86_400.0
+
+
+@pytest.fixture(params=["local", "ssh"])
+async def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    async with place(request.param, tmp_path) as found:
+        yield found
+
+
+async def test_missing_then_made_then_spoilt(anywhere: Place) -> None:
+    make(anywhere.home / "data/crm.db")
+    make(anywhere.home / "data/shop.db")
+    anywhere.give()
+    databases = [spec(), spec("shop", "data/shop.db"), spec("idp", engine="mariadb", path="")]
+
+    async def told() -> list[str]:
+        found = await check_backups(databases, anywhere.hosts, now=SystemClock().now())
+        assert [one.subject for one in found] == ["crm", "shop", "idp"]
+        return [f"{one.status}: {one.says}" for one in found]
+
+    first = await told()
+    (made,) = await sqlite.backup(anywhere.host, databases[:1])
+    second = await told()
+    assert made.backup
+    with (anywhere.home / made.backup.file).open("r+b") as file:
+        file.seek(5000)
+        file.write(b"\x01")
+    third = await told()
+
+    assert first == ["fail: no backup", "fail: no backup", "unknown: this version cannot ask mariadb yet"]
+    assert second[0].startswith("ok: backed up ") and second[0].endswith(" s ago, 12 kB, unchanged since it was proven")
+    assert second[1] == "fail: no backup"
+    assert third[0] == "fail: the newest backup does not count: its content is not what its manifest says"
+
+
+def one(**more: object) -> Backup:
+    words = {"database": "crm", "file": "f.db", "manifest": "f.json", "size": 1000, "proven": True, "started": NOW - 60}
+    return Backup.model_validate({**words, **more})
+
+
+OLD = one(started=NOW - DAY, file="old.db")
+UNPROVEN = one(proven=False, started=0.0, manifest="", flaw="it has no manifest")
+ROWS = {
+    "fresh": ([one()], "ok", "backed up 60 s ago, 1.0 kB, unchanged since it was proven"),
+    "none": ([], "fail", "no backup"),
+    "of another database": ([one(database="shop")], "fail", "no backup"),
+    "only a half one": ([UNPROVEN], "fail", "no backup that counts: it has no manifest"),
+    "a half one beside a fresh one": (
+        [one(), UNPROVEN],
+        "ok",
+        "backed up 60 s ago, 1.0 kB, unchanged since it was proven",
+    ),
+    "too old": ([one(started=NOW - 2 * DAY)], "fail", "the newest backup is 2 days old, at most 24.0 h is allowed"),
+    "newest is broken": (
+        [OLD, one(flaw="its content is not what its manifest says", intact=False)],
+        "fail",
+        "the newest backup does not count: its content is not what its manifest says",
+    ),
+    "half the size": ([OLD, one(size=500)], "ok", "backed up 60 s ago, 500 B, unchanged since it was proven"),
+    "a dwarf": (
+        [one(size=499), OLD],
+        "fail",
+        "the newest backup is much smaller than the one before: 499 B after 1.0 kB",
+    ),
+    "from the future": (
+        [one(started=NOW + 7200)],
+        "unknown",
+        "the newest backup is 2.0 h in the future, so a clock is wrong",
+    ),
+    "a second in the future": (
+        [one(started=NOW + 1)],
+        "ok",
+        "backed up 0 s ago, 1.0 kB, unchanged since it was proven",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_backups_are_judged(case: str) -> None:
+    found, status, says = ROWS[case]
+    finding = judged(spec(max_age=DAY), found, NOW)
+    assert (finding.status, finding.says) == (status, says)
+    assert finding.hint == ("" if status == "ok" else "fairlead db backup crm")
+
+
+async def test_a_store_that_cannot_be_read_is_not_knowing(tmp_path: Path) -> None:
+    async with place("local", tmp_path) as here:
+        (here.home / "file").write_text("")
+        (finding,) = await check_backups([spec(store="file")], here.hosts, now=NOW)
+    assert finding.status == "unknown" and "cannot be read" in finding.says
