@@ -70,5 +70,9 @@ class Step(Model):
     """Seconds between TERM and KILL when it is ended."""
     leaves: bool = False
     """It starts a daemon on purpose; its probe asks the daemon."""
+    shows: tuple[str, ...] = ()
+    """What `do` amounts to, as commands that a person can read; `do` itself also guards and marks them."""
+    shows_back: tuple[str, ...] = ()
+    """The same of `undo`."""
     warns: tuple[str, ...] = ()
     """What a person must know before approving it."""

@@ -116,6 +116,9 @@ def _backup(database: DatabaseSpec, label: str) -> Step:
         do=Run(command=sqlite.backup_command([database], label)),
         probe=sqlite.backup_probe([database], label),
         back="stays",
+        shows=(
+            f"sqlite backup {database.path} -> {database.store.path}, with SHA-256, row counts and integrity check",
+        ),
     )
 
 

@@ -246,7 +246,17 @@ def _upload(service: ServiceSpec, tree: Tree, found: Found) -> Step:
     )
     probe = shell(_UPLOADED, service.path, new, tree.hash, timeout=300)
     undo = shell(_REMOVE_UPLOAD, service.path, new, timeout=300)
-    return _step(service, "upload", f"upload {new}", "stage", do=action, probe=probe, undo=undo)
+    return _step(
+        service,
+        "upload",
+        f"upload {new}",
+        "stage",
+        do=action,
+        probe=probe,
+        undo=undo,
+        shows=(str(action),),
+        shows_back=(f"rm -rf {service.path}/releases/.part-{new}",),
+    )
 
 
 def _may_link(service: ServiceSpec, found: Found) -> bool:
@@ -267,6 +277,12 @@ def _commit(service: ServiceSpec, host: HostSpec, tree: Tree) -> Step:
         do=Run(command=shell(_COMMIT, service.path, new, tree.hash, own, *service.shared, timeout=300)),
         probe=shell(_COMMITTED, service.path, new),
         undo=shell(_UNCOMMIT, service.path, new, timeout=300),
+        shows=(
+            f"compare the SHA-256 of every file, mode and link with {tree.hash[:ID_LENGTH]}",
+            *([own] if service.owner else []),
+            f"mv {service.path}/releases/.part-{new} {service.path}/releases/{new}",
+        ),
+        shows_back=(f"rm -rf {service.path}/releases/{new}",),
     )
 
 
@@ -283,7 +299,15 @@ def switch(service: ServiceSpec, host: HostSpec, new: str, old: str) -> Step:
         probe=shell(_SWITCHED, service.path, new, old, status),
         undo=back,
         leaves=service.on_switch.leaves,
+        shows=_shown_switch(service.path, new, again, stop),
+        shows_back=_shown_switch(service.path, old, again, stop),
     )
+
+
+def _shown_switch(folder: str, release: str, again: str, stop: str) -> tuple[str, ...]:
+    if not release:
+        return tuple(shown for shown in (f"rm {folder}/current", stop) if shown != ":")
+    return tuple(shown for shown in (f"ln -sfn releases/{release} {folder}/current", again) if shown != ":")
 
 
 def _switch_lines(service: ServiceSpec, host: HostSpec) -> tuple[str, str, str]:
@@ -321,6 +345,8 @@ def _maintenance(service: ServiceSpec, host: HostSpec, *, on: bool) -> tuple[Ste
             probe=shell(_MARKED, service.path, *(("after", "before") if on else ("before", "after"))),
             undo=ways[not on],
             leaves=spec.stop,
+            shows=(enter if on else leave,),
+            shows_back=(leave if on else enter,),
         ),
     )
 
@@ -341,6 +367,8 @@ def _migrate(service: ServiceSpec, migration: MigrationSpec, folder: str) -> Ste
         back="reversible" if migration.undo else "by_data",
         loss="finish",
         warns=warns,
+        shows=(f"cd {folder}", *(shlex.join(argv) for argv in migration.apply)),
+        shows_back=tuple(shlex.join(argv) for argv in migration.undo),
     )
 
 
@@ -360,6 +388,7 @@ def _prune(service: ServiceSpec, found: Found, new: str) -> tuple[Step, ...]:
             do=Run(command=shell(_PRUNE, service.path, *gone, timeout=300)),
             probe=shell(_PRUNED, service.path, *gone),
             back="no",
+            shows=tuple(f"rm -rf {service.path}/releases/{name}" for name in gone),
         ),
     )
 

@@ -12,7 +12,6 @@ from fairlead.model import Backup, Deployment, Event, Finding, Plan, Step, block
 
 SIGNS = {"ok": "✓", "warn": "!", "fail": "✗", "unknown": "?"}
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "unknown": "yellow"}
-LONGEST_ARGUMENT = 160
 
 
 def quiet(event: Event) -> None:
@@ -31,8 +30,18 @@ def findings(found: Iterable[Finding]) -> list[str]:
     """One line each, then what blocks and the next thing to type."""
     several = list(found)
     told = [finding(one) for one in several]
-    hints = dict.fromkeys(one.hint for one in several if one.status != "ok" and one.hint)
-    return [*told, *(f"hint: {hint}" for hint in hints)]
+    return [*told, *(f"hint: {hint}" for hint in hints(several))]
+
+
+def hints(found: Iterable[Finding]) -> list[str]:
+    """The next things to type, each once; those that differ only in their subject become one."""
+    grouped: dict[str, list[str]] = {}
+    for one in found:
+        if one.status != "ok" and one.hint:
+            head, is_last, _ = one.hint.rpartition(f" {one.subject}")
+            whole = is_last and one.hint.endswith(one.subject)
+            grouped.setdefault(head if whole else one.hint, []).extend([one.subject] if whole else [])
+    return [" ".join([head, *dict.fromkeys(subjects)]) for head, subjects in grouped.items()]
 
 
 def plan(shown: Plan) -> list[str]:
@@ -82,22 +91,15 @@ def _commands(shown: Plan) -> list[str]:
 
 
 def _step(number: int, step: Step) -> list[str]:
-    back = {"reversible": step.undo, "stays": "stays", "by_data": "data is left as it is", "no": "cannot be taken back"}
-    return [
-        f"  {number}. {step.title}  [{step.host}]",
-        f"       do:   {shorten(str(step.do))}",
-        f"       back: {shorten(str(back[step.back]))}",
-    ]
-
-
-def shorten(line: str) -> str:
-    """A command on one line, programs that are part of it only named by their length; `--json` has every character."""
-    flat = " ".join(ascii_path(part) for part in line.split())
-    return flat if len(flat) <= LONGEST_ARGUMENT else f"{flat[:LONGEST_ARGUMENT]}… ({len(line)} characters, see --json)"
+    told = [f"  {number}. {step.title}  [{step.host}]"]
+    told += [f"       {ascii_path(shown)}" for shown in step.shows]
+    words = {"stays": "stays", "by_data": "data is left as it is", "no": "cannot be taken back"}
+    back = "; ".join(step.shows_back) if step.back == "reversible" else words[step.back]
+    return [*told, f"       back: {ascii_path(back)}"]
 
 
 def _end(shown: Plan) -> list[str]:
-    watched = f"watch: {shown.watch_rules.duration:.0f} s, every {shown.watch_rules.interval:.0f} s"
+    watched = f"watch: {shown.watch_rules.duration:g} s, every {shown.watch_rules.interval:g} s"
     back = f"way back: {len(shown.way_back)} steps, {shown.way_back_hash[:12]}"
     return ["", watched, back, *(f"! {remark}" for remark in shown.remarks), f"plan {shown.hash}"]
 
