@@ -206,10 +206,13 @@ def test_an_estate_is_found_again(estate: Estate) -> None:
 @pytest.mark.parametrize(
     ("what", "sentence"),
     [
-        (lambda e: (e.service("api") / "current" / "index.html").chmod(0o600), "api: current/index.html was"),
+        (
+            lambda e: (e.service("api") / "current" / "index.html").chmod(0o600),
+            "api: current/index.html mode was 0o644, is 0o600",
+        ),
         (lambda e: (e.service("api") / "current" / "more").touch(), "api: current/more was absent"),
         (lambda e: (e.service("crm") / "stray").touch(), "crm: stray was absent"),
-        (lambda e: control(e, "stop", "crm", str(e.service("crm"))), "crm: its process was"),
+        (lambda e: control(e, "stop", "crm", str(e.service("crm"))), "crm: its process is gone"),
         (lambda e: e.database("idp").write_bytes(b""), "mo_idp: 120 rows of entries are gone"),
         (lambda e: shutil.rmtree(e.service("games") / "releases"), "is gone"),
     ],

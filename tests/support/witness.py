@@ -237,7 +237,7 @@ def _service_moved(name: str, old: Mapping[str, Any], new: Mapping[str, Any], bu
         for path in sorted(old[key].keys() | new[key].keys()):
             was, now = old[key].get(path), new[key].get(path)
             if was != now:
-                yield f"{name}: {title}{path} was {was or 'absent'}, is {now or 'absent'}"
+                yield f"{name}: {title}{path} {moved(was, now)}"
     for release in sorted(old["releases"].keys() | new["releases"].keys()):
         was, now = old["releases"].get(release), new["releases"].get(release)
         if was != now and not (was is None and "other releases" in but):
@@ -247,12 +247,25 @@ def _service_moved(name: str, old: Mapping[str, Any], new: Mapping[str, Any], bu
     yield from _process_moved(name, old, new, but)
 
 
+def moved(was: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:
+    """What differs between two descriptions of one thing, and only that."""
+    if not was or not now:
+        return "was absent" if not was else "is gone"
+    keys = sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
+    return "; ".join(f"{key} was {short(was.get(key))}, is {short(now.get(key))}" for key in keys)
+
+
+def short(value: object) -> str:
+    """A hash by its beginning, anything else whole."""
+    return str(value)[:12] if isinstance(value, str) and len(value) == 64 else str(value)
+
+
 def _process_moved(name: str, old: Mapping[str, Any], new: Mapping[str, Any], but: Collection[str]) -> Iterator[str]:
     moves = {"pid", "started"} if "processes" in but else set()
     for key, title in (("process", "process"), ("identity", "identity")):
         was, now = ({k: v for k, v in (seen[key] or {}).items() if k not in moves} for seen in (old, new))
         if was != now:
-            yield f"{name}: its {title} was {was or 'absent'}, is {now or 'absent'}"
+            yield f"{name}: its {title} {moved(was, now)}"
 
 
 def _database_moved(name: str, old: Mapping[str, Any], new: Mapping[str, Any], but: Collection[str]) -> Iterator[str]:
