@@ -187,8 +187,21 @@ def damaged_below(path: Path) -> None:
     path.write_bytes(raw)
 
 
-async def test_damage_inside_is_found_by_the_proof_of_the_copy(here: Place) -> None:
-    damaged_below(here.home / "data/crm.db")
+def index_that_lies(path: Path) -> None:
+    """Every row can be read and counted; only the integrity check sees that table and index differ."""
+    make(path, rows=200)
+    db = sqlite3.connect(path)
+    db.execute("update people set name = 'person-' || id")
+    db.execute("create index by_name on people (name)")
+    db.commit()
+    db.close()
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"person-77", b"person-XX", 1))
+
+
+@pytest.mark.parametrize("spoil", [damaged_below, index_that_lies])
+async def test_damage_inside_is_found_by_the_proof_of_the_copy(here: Place, spoil: Callable[[Path], None]) -> None:
+    spoil(here.home / "data/crm.db")
     (made,) = await sqlite.backup(here.host, [spec()])
     assert made.finding.status == "fail" and "corrupt" in made.finding.says
     assert list((here.home / "backups").iterdir()) == []

@@ -101,12 +101,15 @@ class Sshd:
         """How many TCP connections were made to it since it was started."""
         return self.log.count("Connection from ")
 
+    def running(self, name: str) -> list[int]:
+        """Processes of that name that were started over this sshd."""
+        return [pid for pid in _below(self.process.pid) if _name(pid) == name]
+
     def drop_connections(self) -> None:
         """Kill the processes that serve open connections, as a crash of the network would end them."""
-        for pid in _below(self.process.pid):
-            with suppress(ProcessLookupError, OSError):
-                if Path(f"/proc/{pid}/comm").read_text().startswith("sshd"):
-                    os.kill(pid, signal.SIGKILL)
+        for pid in self.running("sshd"):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def write(self, path: str, text: str, mode: int = 0o644) -> Path:
         """A file in the home, owned by the user."""
@@ -189,8 +192,9 @@ class Sshd:
             "LogLevel VERBOSE",
             "PerSourceMaxStartups none",
         )
-        # sshd takes the first value of a keyword, so the test's own options stand first.
-        return "\n".join((*self.options, *own, "MaxStartups 200:30:400")) + "\n"
+        # sshd takes the first value of a keyword, so the test's own options stand first; of MaxStartups it takes the last.
+        busy = any(option.startswith("MaxStartups") for option in self.options)
+        return "\n".join((*self.options, *own, *(() if busy else ("MaxStartups 200:30:400",)))) + "\n"
 
 
 def _exists(user: str) -> bool:
@@ -205,6 +209,13 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _below(pid: int) -> list[int]:

@@ -6,7 +6,6 @@ from pydantic import AfterValidator, BeforeValidator
 
 from fairlead.config.types import (
     Address,
-    Bare,
     Count,
     Flag,
     Identifier,
@@ -18,6 +17,7 @@ from fairlead.config.types import (
     SecretName,
     SecretPattern,
     User,
+    bare_name,
     enum,
     one_of,
     text,
@@ -106,7 +106,7 @@ class GroupEntry(Model):
     """The environment of those that name none; may be left out where there is only one environment."""
     backup_store: StoreEntry = StoreEntry()
     """Where their backups lie."""
-    names: dict[Name, Annotated[DatabaseEntry, Bare]] = {}
+    names: dict[Name, Annotated[DatabaseEntry, bare_name(DatabaseEntry)]] = {}
     """The databases, by name."""
 
 

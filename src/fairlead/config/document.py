@@ -155,8 +155,6 @@ class _Builder:
             return
         value = {} if isinstance(event, yaml.MappingStartEvent) else []
         self._open.append(_Frame(value, self._place(value, mark), event.anchor))
-        if len(self._open) > _DEEPEST:
-            raise self._refuse(mark, f"nested more than {_DEEPEST} deep")
 
     def _takes_key(self) -> bool:
         return bool(self._open) and isinstance(self._open[-1].value, dict) and self._open[-1].key is None
@@ -184,10 +182,15 @@ class _Builder:
             else:
                 path = (*frame.path, str(frame.key))
                 frame.value[str(frame.key)], frame.key = value, None
-        self.places[path] = mark if isinstance(value, Scalar) else self.keys.get(path, mark)
+        self._note(path, mark if isinstance(value, Scalar) else self.keys.get(path, mark), mark)
+        return path
+
+    def _note(self, path: Path, place: Mark, mark: Mark) -> None:
+        self.places[path] = place
+        if len(path) > _DEEPEST:
+            raise self._refuse(mark, f"nested more than {_DEEPEST} deep")
         if len(self.places) > _MOST:
             raise self._refuse(mark, f"more than {_MOST} values")
-        return path
 
     def _remember(self, anchor: str | None, path: Path, value: Any) -> None:
         if anchor is not None:
@@ -199,11 +202,9 @@ class _Builder:
         origin, value = self._anchors[event.anchor]
         path = self._place(value, mark)
         for inner in _paths(value):
-            self.places[path + inner] = self.places[origin + inner]
+            self._note(path + inner, self.places[origin + inner], mark)
             if origin + inner in self.keys:
                 self.keys[path + inner] = self.keys[origin + inner]
-            if len(self.places) > _MOST:
-                raise self._refuse(mark, f"more than {_MOST} values")
 
     def _refuse(self, mark: Mark, what: str, hint: str = "", path: Path = ()) -> ConfigError:
         return refusal(self.name, [Problem(mark, path, what, hint)])

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from fairlead.config.order import Needs, ordered, reached
 from fairlead.config.service import PlacedEntry, ServiceEntry, ServiceSpec, merged, service_spec
-from fairlead.config.types import Bare, MoreSeconds, Name, Seconds, Share, Wrong, text
+from fairlead.config.types import MoreSeconds, Name, Seconds, Share, Wrong, bare_name, text
 from fairlead.model import Lease, Model, WatchRules
 
 
@@ -53,10 +53,10 @@ class EnvironmentEntry(Model):
     unattended: Annotated[Literal["allow", "refuse"], BeforeValidator(text)] = "refuse"
     """May a deployment start without a person saying yes?"""
     watch: WatchEntry = WatchEntry()
-    """How long a deployment is watched, and what starts the way back."""
+    """The watch over a deployment."""
     lease: LeaseEntry = LeaseEntry()
     """How the lock is held."""
-    services: dict[Name, Annotated[PlacedEntry, Bare]] = {}
+    services: dict[Name, Annotated[PlacedEntry, bare_name(PlacedEntry)]] = {}
     """The services of this environment; one that is not listed does not exist here."""
 
 

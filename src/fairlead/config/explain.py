@@ -15,14 +15,14 @@ from fairlead.config.problems import Path, Problem, closest
 from fairlead.config.service import PLACED, ServiceEntry
 from fairlead.config.types import Wrong, choice
 
+UNKNOWN_KEY = "not a known key"
 _PLAIN = {
-    "string_type": ("should be text", "put it in quotes"),
+    "string_type": ("should be text", ""),
     "bool_type": ("should be `true` or `false`", ""),
     "int_type": ("should be a whole number", ""),
     "dict_type": ("should be a mapping of keys", ""),
     "model_type": ("should be a mapping of keys", ""),
     "tuple_type": ("should be a list", "write [a, b] or one `- item` a line"),
-    "too_short": ("should not be empty", ""),
     "missing": ("is missing", ""),
 }
 
@@ -54,24 +54,29 @@ def _is_item(part: str | int, data: list[Any]) -> bool:
 
 
 def _sentence(error: ErrorDetails, path: Path) -> tuple[str, str]:
-    kind, context = error["type"], error.get("ctx", {})
+    kind, given, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        return "not a known key", _other_key(path)
+        return UNKNOWN_KEY, _other_key(path)
     if kind == "value_error" and isinstance(wrong := context.get("error"), Wrong):
         return str(wrong), wrong.hint
-    if error["input"] is None and kind != "missing":
+    if given is None and kind != "missing":
         return "has no value", "give one or leave the key out"
-    if kind == "literal_error":
-        words = tuple(re.findall(r"'([^']*)'", context["expected"])) or (context["expected"],)
-        return f"should be {choice(words)}", closest(str(error["input"]), words)
     if kind in _LIMITS:
-        return _LIMITS[kind](context)
+        return _LIMITS[kind](context, given)
+    if kind == "string_type" and isinstance(given, bool):
+        return "should be text", "put it in quotes"
     return _PLAIN.get(kind, ("has a value that does not belong here", ""))
 
 
-_LIMITS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
-    "greater_than_equal": lambda limit: (f"should be at least {limit['ge']}", ""),
-    "less_than_equal": lambda limit: (f"should be at most {limit['le']}", ""),
+def _word(context: Mapping[str, Any], given: object) -> tuple[str, str]:
+    words = tuple(re.findall(r"'([^']*)'", context["expected"])) or (context["expected"],)
+    return f"should be {choice(words)}", closest(str(given), words)
+
+
+_LIMITS: dict[str, Callable[[Mapping[str, Any], object], tuple[str, str]]] = {
+    "greater_than_equal": lambda limit, _: (f"should be at least {limit['ge']}", ""),
+    "less_than_equal": lambda limit, _: (f"should be at most {limit['le']}", ""),
+    "literal_error": _word,
 }
 
 

@@ -7,7 +7,7 @@ from fairlead.config.environment import EnvironmentEntry
 from fairlead.config.host import HostEntry
 from fairlead.config.service import ServiceEntry
 from fairlead.config.source import SourceChoice
-from fairlead.config.types import Bare, Name
+from fairlead.config.types import Name, bare_name
 from fairlead.model import Model
 
 FORMAT = 1
@@ -26,7 +26,7 @@ class File(Model):
     """Accounts on machines."""
     databases: dict[Name, GroupEntry] = {}
     """Databases, in groups."""
-    services: dict[Name, Annotated[ServiceEntry, Bare]] = {}
+    services: dict[Name, Annotated[ServiceEntry, bare_name(ServiceEntry)]] = {}
     """What each service is, the same everywhere."""
     environments: dict[Name, EnvironmentEntry] = {}
     """Which services exist where."""

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from fairlead.config.database import DatabaseSpec, GroupSpec, database_spec, group_spec
 from fairlead.config.document import Document, compose
 from fairlead.config.environment import environment_spec
-from fairlead.config.explain import explain
+from fairlead.config.explain import UNKNOWN_KEY, explain
 from fairlead.config.file import FORMAT, File
 from fairlead.config.host import host_spec
 from fairlead.config.installation import Installation
@@ -59,7 +59,7 @@ def _read(document: Document, filling: Filling) -> tuple[Installation, list[Prob
         whole = _rest(data, map(_owner, broken), document)
     ground = Ground(document, whole, _resolved(whole, document), filling.used)
     names = Ground(document, named, _resolved(named, document), filling.used)
-    problems = [problem for problem in found if problem.path not in filling.unset]
+    problems = [problem for problem in found if problem.path not in filling.unset or problem.what == UNKNOWN_KEY]
     return ground.installation, [*problems, *broken_references(names), *broken_rules(ground)]
 
 

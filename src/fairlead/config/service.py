@@ -48,7 +48,7 @@ STRATEGIES = {"release": Strategy(("host", "path", "source")), "verify_only": St
 StrategyName = Annotated[str, BeforeValidator(text), AfterValidator(one_of(STRATEGIES)), enum(STRATEGIES)]
 
 
-class SourceSpec(Model):
+class BuildEntry(Model):
     """What is built on the operator's machine and becomes the release."""
 
     folder: LocalPath
@@ -161,7 +161,7 @@ class ServiceEntry(Model):
 
     strategy: StrategyName = "release"
     """`release` (folders beside each other and a link to the live one) or `verify_only` (looked at, never changed)."""
-    source: SourceSpec | None = None
+    source: BuildEntry | None = None
     """Where its files come from."""
     depends_on: tuple[Name, ...] = ()
     """Services that are brought out before it."""
@@ -206,6 +206,21 @@ class PlacedEntry(ServiceEntry):
 
 PLACED = tuple(key for key in PlacedEntry.model_fields if key not in ServiceEntry.model_fields)
 """Keys that only an environment may give."""
+
+
+class SourceSpec(Model):
+    """What is built on the operator's machine and becomes the release."""
+
+    folder: str
+    """Relative to the folder of fairlead.yml."""
+    build: tuple[tuple[str, ...], ...] = ()
+    output: str = ""
+    """A folder inside `folder`; empty = the folder itself."""
+    exclude: tuple[str, ...] = (".git",)
+    version: str = ""
+    """A file inside `folder`; empty = the commit."""
+    timeout: float = 900.0
+    """Seconds."""
 
 
 class HealthSpec(Model):
@@ -321,7 +336,7 @@ def service_spec(name: str, entry: PlacedEntry, depends_on: tuple[str, ...]) -> 
     return ServiceSpec(
         name=name,
         depends_on=depends_on,
-        source=entry.source,
+        source=entry.source and SourceSpec(**entry.source.model_dump()),
         health=tuple(map(_health, entry.health)),
         identity=entry.identity and IdentitySpec(path=entry.identity.path, field=entry.identity.field),
         migrations=_migrations(entry),

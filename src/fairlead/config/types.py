@@ -26,6 +26,8 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)?")
 _SECRET_LENGTH = 80
+NO_SETTING = "name, never a setting"
+"""Marks in the JSON Schema what may never be a setting."""
 NAME = r"[a-z][a-z0-9_-]{0,40}"
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_.-]*"
 
@@ -166,6 +168,11 @@ def _nothing(value: Any) -> Any:
     return {} if value is None else value
 
 
+def bare_name(kind: Any) -> BeforeValidator:
+    """A name alone, with nothing behind its colon, stands for a mapping without keys."""
+    return BeforeValidator(_nothing, json_schema_input_type=kind | None)
+
+
 def placeholders(*known: str) -> Callable[[str], str]:
     """A validator: `{...}` in the text may only be one of these words."""
 
@@ -230,8 +237,14 @@ def _many(value: Any) -> Any:
     return value if value and isinstance(value[0], tuple) else (value,)
 
 
+def _some(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not value:
+        raise Wrong("should not be empty", "give a value or leave the key out")
+    return value
+
+
 def _program(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not value[0].strip() or value[0].startswith("-"):
+    if not _some(value)[0].strip() or value[0].startswith("-"):
         raise Wrong("should begin with a program")
     return value
 
@@ -302,19 +315,17 @@ SecretName = Annotated[
     str,
     BeforeValidator(_secret),
     AfterValidator(_plain_secret_name),
-    WithJsonSchema({"type": "string", "pattern": f"^{VARIABLE}$"}),
+    WithJsonSchema({"type": "string", "pattern": f"^{VARIABLE}$", "format": NO_SETTING}),
 ]
 SecretPattern = Annotated[
     str,
     BeforeValidator(_secret),
     AfterValidator(_secret_name),
     AfterValidator(placeholders("name", "NAME")),
-    WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z0-9_.{}-]+$"}),
+    WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z0-9_.{}-]+$", "format": NO_SETTING}),
 ]
-Bare = BeforeValidator(_nothing)
-"""A name alone, with nothing behind its colon, stands for a mapping without keys."""
 Json = Annotated[JsonValue, BeforeValidator(bare)]
-Arguments = Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(_program)]
+Arguments = Annotated[tuple[Text, ...], AfterValidator(_program), Field(json_schema_extra={"minItems": 1})]
 """One command: a program and its arguments."""
 Commands = Annotated[
     tuple[tuple[str, ...], ...],
@@ -329,4 +340,8 @@ Commands = Annotated[
     AfterValidator(_many),
 ]
 """One command, or a list of commands that run one after the other until one fails."""
-Statuses = Annotated[tuple[HttpStatus, ...], BeforeValidator(_listed), Field(min_length=1)]
+Statuses = Annotated[
+    tuple[HttpStatus, ...],
+    AfterValidator(_some),
+    BeforeValidator(_listed, json_schema_input_type=HttpStatus | tuple[HttpStatus, ...]),
+]

@@ -147,7 +147,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _log(self, status: int, size: int) -> None:
         now = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
-        line = f'{self.client_address[0]} - - [{now}] "{self.requestline}" {status} {size}\n'
+        agent = self.headers.get("User-Agent", "-").replace('"', "'")
+        line = f'{self.client_address[0]} - - [{now}] "{self.requestline}" {status} {size} "-" "{agent}"\n'
         with self.server.log_lock:
             self.server.access_log.write(line)
 

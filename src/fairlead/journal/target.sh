@@ -57,14 +57,14 @@ word() { case $1 in '' | .* | *[!A-Za-z0-9._:@+-]*) return 1 ;; esac; }
 if ! command -v flock >/dev/null; then
     command -v perl >/dev/null || no missing flock
     flock() {                               # [-s] [-w SECONDS] FD: locks the inherited descriptor, as flock(1) does
-        how=2 patience=0
+        lock_how=2 lock_wait=0
         while [ $# -gt 1 ]; do
-            case $1 in -s) how=1 ;; -w) patience=$2 && shift ;; esac
+            case $1 in -s) lock_how=1 ;; -w) lock_wait=$2 && shift ;; esac
             shift
         done
         perl -e 'open(F, "+<&=", $ARGV[0]) or exit 1; $end = time + $ARGV[2];
             until (flock(F, $ARGV[1] | 4)) { exit 1 if time >= $end; select(undef, undef, undef, .05) }' \
-            "$1" "$how" "$patience"
+            "$1" "$lock_how" "$lock_wait"
     }
 fi
 command -v setsid >/dev/null || setsid() { exec perl -e 'use POSIX; POSIX::setsid(); exec @ARGV' "$@"; }
@@ -197,13 +197,13 @@ announce() {
 }
 
 # End the change that this process watches over: its group, and whoever else is in its session.
-end_change() {
+end_change() {                              # (`kill -s NAME -GROUP` without `--` is what every shell takes)
     true >"out/$id.end"
     for signal in TERM KILL; do
         start=0
         { read -r rest rest start rest <"pg/$id"; } 2>/dev/null
         live "$change" "$start" "$FAIRLEAD_CHANGE"
-        kill -s $signal -- "-$change" $pids
+        kill -s $signal "-$change" $pids
         [ $signal = KILL ] || sleep "$grace"
     done
 }
@@ -233,7 +233,7 @@ finish() {
     { read -r rest rest start rest <"pg/$id"; } 2>/dev/null
     { read -r fence_token fence_state rest <fence; } 2>/dev/null
     if [ $rc -le 128 ] && [ "$fence_token $fence_state" = "$token open" ] && [ ! -e "out/$id.end" ]; then
-        kill -s 0 -- "-$change" 2>/dev/null && how=left
+        kill -s 0 "-$change" 2>/dev/null && how=left
     else
         while live "$change" "$start" "$FAIRLEAD_CHANGE" && [ -n "$pids$odd" ]; do sleep 0.1; done
         [ ! -e "out/$id.end" ] || how=ended
@@ -429,7 +429,8 @@ forget)
 
 # raise TOKEN PATIENCE GRACE WAIT -> ok SIGNALS NOW | stuck pg/ID:PID ... | fenced
 # Close the fence for everybody below TOKEN, end or await what they still run, open it for TOKEN. After `stuck` the
-# fence stays closed, and raise may be asked again. TERM after PATIENCE seconds, KILL after GRACE more, WAIT in all.
+# fence stays closed, and raise may be asked again. TERM after PATIENCE seconds, KILL after GRACE more, WAIT in all;
+# `waited` is whole seconds of a clock that may tick at once, so only more than n proves that n have gone by.
 raise)
     token=$1 patience=$2 grace=$3 wait=$4
     num "$token" && num "$patience" && num "$grace" && num "$wait" || no usage
@@ -444,12 +445,12 @@ raise)
     true 2>/dev/null >>gate || no disk gate
     exec 8>&- 9<>gate
     read -r boot </proc/sys/kernel/random/boot_id
-    begun=$now signals=0
+    begun=$(date +%s) signals=0
     while :; do
         waited=$(($(date +%s) - begun))
         signal=
-        [ "$waited" -lt "$patience" ] || signal=TERM
-        [ "$waited" -lt $((patience + grace)) ] || signal=KILL
+        [ "$patience" -gt 0 ] && [ "$waited" -le "$patience" ] || signal=TERM
+        [ "$waited" -le $((patience + grace)) ] || signal=KILL
         left=
         for pg in pg/*; do
             { read -r pg_token session start pg_boot <"$pg"; } 2>/dev/null && num "$pg_token" && num "$session" &&

@@ -17,7 +17,7 @@ members() { for f in /proc/[0-9]*/stat; do
   i=${l%% *}; l=${l##*) }; set -- $l; [ "${4-}" = "$p" ] && [ "$1" != Z ] && printf '%s\n' "$i"
 done; }
 signal() { kill -s "$1" -- "-$p" || kill -s "$1" "$p"; for i in $(members); do kill -s "$1" "$i"; done; }
-begin='cd -- "$1" || exit 126; shift; exec "$@"'
+begin='cd -- "$1" 2>/dev/null || { echo "no folder $1" >&2; exit 126; }; shift; exec "$@"'
 both 'fairlead begin %s\n' "$n"
 cd 2>/dev/null
 # base64 because a shell variable holds no NUL; a variable because the input must be read to its end before the life

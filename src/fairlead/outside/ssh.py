@@ -4,6 +4,7 @@ import asyncio
 import posixpath
 import random
 import shlex
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -56,6 +57,8 @@ class SshHost:
 
     async def rsync(self, source: Path, to: str, *, remote_program: str, link_from: str = "", timeout: float) -> Result:
         """See `Host.rsync`."""
+        if not shutil.which("rsync"):
+            raise Unreachable("rsync is not installed on this machine", hint="apt-get install rsync")
         link = [f"--link-dest={_link(link_from, to)}"] if link_from else []
         argv = ["rsync", "-rlp", "--checksum", "-s", "--timeout=20", *link, f"--rsync-path={remote_program}"]
         return await self._retried(lambda: self._rsync(argv, f"{source.absolute()}/", to, timeout))
@@ -104,8 +107,6 @@ class SshHost:
         result = await run_on_lifeline(_start_here, task)
         if isinstance(result, Broken):
             raise self._lost("rsync")
-        if result.code == 127:
-            raise Unreachable("rsync is not installed on this machine", hint="apt-get install rsync")
         if self._refused(result.stderr.encode()):
             raise _NothingRan
         if result.code and await self._master.died(within=0.5 if result.code in (12, 255) else 0):

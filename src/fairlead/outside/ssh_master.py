@@ -11,6 +11,7 @@ from fairlead.errors import Unreachable
 from fairlead.model import Account
 from fairlead.outside.environment import login_environment
 from fairlead.outside.process import Child, Listening, start
+from fairlead.outside.program import run_program
 from fairlead.outside.scratch import Scratch
 from fairlead.outside.secrets import Secrets
 from fairlead.outside.ssh_key import key_file
@@ -43,8 +44,8 @@ class Master:
     """The one connection to an account: an `ssh -M` whose standard input we hold, so that it dies with us.
 
     With `-N` instead of a remote `cat` it would stay for ever after a kill -9. Everything else is a client of its
-    socket, by `config`, and has no way to a connection of its own: where a client finds no session it prints
-    `refusal` and ends, which proves that nothing was run.
+    socket and has no way to a connection of its own: one that gets no session from the master goes on to look up
+    `refusal`, a name that cannot exist, and says so, which proves that nothing was run.
     """
 
     def __init__(self, account: Account, secrets: Secrets, via: Master | None) -> None:
@@ -52,7 +53,8 @@ class Master:
         self._child: Child | None = None
         self._scratch: Scratch | None = None
         self._opening: asyncio.Task[None] | None = None
-        self.refusal = f"fairlead-no-session-{random_words.token_hex(8)}"
+        # A label may have 63 characters, so this is refused without asking any name server.
+        self.refusal = f"fairlead-no-session-{random_words.token_hex(24)}"
 
     @property
     def alive(self) -> bool:
@@ -64,6 +66,11 @@ class Master:
         """The command that a shell line is appended to. Only after `open`."""
         assert self._scratch  # noqa: S101 - open() made it
         return ("ssh", "-F", str(self._scratch.path / "config"), "-T", "x")
+
+    @property
+    def words(self) -> str:
+        """What the connection has said on stderr."""
+        return self._child.output(2).decode(errors="replace") if self._child else ""
 
     async def open(self) -> None:
         """Log in, unless there is a connection. Concurrent callers share one attempt and its failure.
@@ -111,6 +118,8 @@ class Master:
         child, self._child = self._child, None
         if child:
             await child.end(patience=3.0)
+        if self._scratch:
+            self._socket.unlink(missing_ok=True)  # a master that was killed leaves it, and the next would not take it
 
     def _prepare(self) -> None:
         if self._scratch:
@@ -121,7 +130,7 @@ class Master:
             f"ControlPath {self._socket}",
             "ControlMaster no",
             "BatchMode yes",
-            f"ProxyCommand echo {self.refusal} >&2",
+            f"HostName {self.refusal}",
         )
         self._scratch.write("config", "\n".join(lines) + "\n")
 
@@ -133,6 +142,7 @@ class Master:
     async def _attempt(self) -> tuple[Unreachable | None, bool]:
         """Try to log in once: the error, if any, and whether another attempt is worth it."""
         ready = f"fairlead-{random_words.token_hex(8)}"
+        heard = len(self._via.words) if self._via else 0
         key, ours = await self._key()
         try:
             child = await self._start(ready, key)
@@ -141,6 +151,8 @@ class Master:
             except BaseException:
                 await child.end(patience=0)
                 raise
+            if said and key and "Permission denied (" in said:
+                said = await _about_key(key) + said
         finally:
             if ours and key:
                 key.unlink(missing_ok=True)  # needed for the login only, so that a kill -9 leaves none
@@ -148,7 +160,8 @@ class Master:
             self._child = child
             return None, False
         await child.end(patience=0)
-        return trouble(self.account, said)
+        # Why a jump failed is told by the connection to the jump host, not by ours.
+        return trouble(self.account, (self._via.words[heard:] if self._via else "") + said)
 
     async def _key(self) -> tuple[Path | None, bool]:
         assert self._scratch  # noqa: S101
@@ -190,6 +203,12 @@ class Master:
             return None
         said = (child.output(2) + child.output(1)).decode(errors="replace")
         return said if child.exited.is_set() else said + "\nthe login timed out"
+
+
+async def _about_key(key: Path) -> str:
+    # In batch mode ssh passes over a key with a passphrase without a word.
+    argv = ("ssh-keygen", "-y", "-P", "", "-f", str(key))
+    return (await run_program(argv, folder=Path("/"), env=login_environment())).stderr
 
 
 def _heard(opening: asyncio.Task[None]) -> None:

@@ -64,7 +64,7 @@ _TROUBLES = (
         "is the public key in {user}'s authorized_keys there? `ssh {words}` must work without a password",
     ),
     _Trouble(
-        r"stdio forwarding failed|open failed: administratively prohibited",
+        r"open failed: |stdio forwarding failed",
         "{at} cannot be reached through {via}: {line}",
         "does {via} allow TCP forwarding, and can it reach {host}:{port}?",
     ),

@@ -15,10 +15,13 @@ _COUNT = """\
 f=$1 from=$2; [ -r "$f" ] || { echo unreadable; exit 0; }
 size=$(($(wc -c <"$f"))); [ "$from" -ge 0 ] || from=$size; [ "$size" -ge "$from" ] || from=0
 tail -c +$((from + 1)) "$f" | head -c $((size - from)) | awk -v size="$size" \\
-  '{ n++; for (i = 1; i < NF; i++) if ($i ~ /"$/ && $(i + 1) ~ /^[1-5][0-9][0-9]$/) { if ($(i + 1) ~ /^5/) e++; break } }
+  '/ "fairlead"$/ { next } { n++; for (i = 1; i < NF; i++) if ($i ~ /"$/ && $(i + 1) ~ /^[1-5][0-9][0-9]$/) { if ($(i + 1) ~ /^5/) e++; break } }
    END { print size, n + 0, e + 0 }'
 """
-"""Counts lines and 5xx answers that came into a log in common or combined format since byte `$2` (-1 = only its size)."""
+"""Counts lines and 5xx answers that came into an access log since byte `$2` (-1 = only its size).
+
+Common and combined format; in the combined one our own probes are left out, so that they cannot thin out the share.
+"""
 
 UPDATES = 6
 """How many summaries a watch gives over its duration."""
@@ -95,12 +98,15 @@ class Watch:
     _offsets: dict[str, int] = field(default_factory=dict)
 
     async def run(self, seconds: float) -> str:
-        """Look every interval for so many seconds. Returns why to go back, or "" when the time is over or stopped."""
+        """Look every interval for so many seconds. Returns why to go back, or "" when the time is over or stopped.
+
+        While a service is down the watch goes on past its time, until the service answers again or the rule decides.
+        """
         rules, names = self.plan.watch_rules, [target.service for target in self.plan.watch]
         end = self.clock.monotonic() + seconds
         next_update = self.clock.monotonic() + seconds / UPDATES
         await asyncio.gather(*(self._count(target) for target in self.plan.watch if target.access_log))
-        while self.clock.monotonic() < end and not self.stop.why:
+        while (self.clock.monotonic() < end or self._undecided(names)) and not self.stop.why:
             began = self.clock.monotonic()
             await self.look()
             if why := judge(self.evidence, names, rules, self.clock.now()):
@@ -109,8 +115,13 @@ class Watch:
                 self._update(end)
                 next_update += seconds / UPDATES
             pause = began + rules.interval - self.clock.monotonic()
-            await self.clock.sleep(max(0.0, min(pause, end - self.clock.monotonic())))
+            await self.clock.sleep(max(0.0, pause))
         return ""
+
+    def _undecided(self, services: Iterable[str]) -> bool:
+        """Some service does not answer rightly at the moment: a watch does not end well before that is decided."""
+        samples = self.evidence.samples
+        return any(down_since(s for s in samples if s.service == name) is not None for name in services)
 
     async def look(self) -> None:
         """Look once at every service, and count what its access log has got since the last look."""

@@ -37,7 +37,7 @@ def accounts(ground: Ground) -> Iterator[Problem]:
             hint = "give the name of a secret, such as `password: {NAME}_DB_PASS`"
             yield ground.problem(("databases", database.group), "needs `password`", hint)
         if max(len(database.database), len(database.user)) > _LONGEST:
-            yield ground.problem(place_of(database), f"its name or user on the server is longer than {_LONGEST} characters")
+            yield ground.problem(place_of(database), f"name or user on the server is longer than {_LONGEST}")
 
 
 def belong(ground: Ground) -> Iterator[Problem]:

@@ -17,11 +17,8 @@ def strategy_has_its_keys(ground: Ground) -> Iterator[Problem]:
         if missing:
             keys = ", ".join(f"`{key}`" for key in missing)
             what = f"strategy {service.strategy} needs {keys}"
-            yield ground.problem(ground.spot(environment, service.name), what, _where_to_write(service.name, missing))
-
-
-def _where_to_write(service: str, missing: list[str]) -> str:
-    return f"`source` is written in services.{service}" if missing == ["source"] else ""
+            hint = f"`source` is written in services.{service.name}" if "source" in missing else ""
+            yield ground.problem(ground.spot(environment, service.name), what, hint)
 
 
 def requests_have_a_url(ground: Ground) -> Iterator[Problem]:
@@ -64,9 +61,7 @@ def secret_headers_are_named(ground: Ground) -> Iterator[Problem]:
             for header, value in check.headers.items():
                 if isinstance(value, str) and _SECRET_HEADER.search(header):
                     where = (*path, "health", number, "headers", header)
-                    hint = (
-                        f"write `{header}: {{secret: NAME}}`, and put its whole value into one of `sources`"
-                    )
+                    hint = f"write `{header}: {{secret: NAME}}`, and put its whole value into one of `sources`"
                     yield ground.problem(where, "should be the name of a secret, not a secret itself", hint)
 
 
