@@ -192,7 +192,7 @@ class Sshd:
             "LogLevel VERBOSE",
             "PerSourceMaxStartups none",
         )
-        # sshd takes the first value of a keyword, so the test's own options stand first; of MaxStartups it takes the last.
+        # sshd takes the first value of a keyword, so the test's own options stand first; but the last of MaxStartups.
         busy = any(option.startswith("MaxStartups") for option in self.options)
         return "\n".join((*self.options, *own, *(() if busy else ("MaxStartups 200:30:400",)))) + "\n"
 

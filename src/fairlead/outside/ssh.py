@@ -6,6 +6,7 @@ import random
 import shlex
 import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -22,7 +23,8 @@ T = TypeVar("T")
 AT_ONCE = 8
 """Commands at once on one connection: sshd's default for MaxSessions is 10, and the master itself needs one."""
 
-_TRIES = 5
+_PAUSES = (0.0, 0.1, 0.2, 0.4, 0.8)
+"""Seconds before each try of what was refused a session."""
 
 
 class _NothingRan(Exception):
@@ -71,12 +73,11 @@ class SshHost:
         """Do it in turn, and again where it is proven that nothing ran."""
         await self._master.open()  # before the queue, so that all who wait share one failure
         async with self._turn:
-            for attempt in range(_TRIES):
+            for pause in _PAUSES:
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
                 await self._master.open()
-                try:
+                with suppress(_NothingRan):
                     return await do()
-                except _NothingRan:
-                    await asyncio.sleep(random.uniform(0.05, 0.15) * 2**attempt)  # noqa: S311 - jitter
         raise Unreachable(
             f"{self.account.address} opens no further session on the connection of account {self.account.name}",
             hint="MaxSessions in its sshd_config should be 10, the default, or more",
