@@ -196,14 +196,18 @@ announce() {
     export FAIRLEAD_CHANGE
 }
 
+# dash wants the `--`, busybox does not know it.
+group() { kill -s "$1" -- "-$change" 2>/dev/null || kill -s "$1" "-$change" 2>/dev/null; }
+
 # End the change that this process watches over: its group, and whoever else is in its session.
-end_change() {                              # (`kill -s NAME -GROUP` without `--` is what every shell takes)
+end_change() {
     true >"out/$id.end"
     for signal in TERM KILL; do
         start=0
         { read -r rest rest start rest <"pg/$id"; } 2>/dev/null
         live "$change" "$start" "$FAIRLEAD_CHANGE"
-        kill -s $signal "-$change" $pids
+        group $signal
+        [ -z "$pids" ] || kill -s $signal $pids
         [ $signal = KILL ] || sleep "$grace"
     done
 }
@@ -233,7 +237,7 @@ finish() {
     { read -r rest rest start rest <"pg/$id"; } 2>/dev/null
     { read -r fence_token fence_state rest <fence; } 2>/dev/null
     if [ $rc -le 128 ] && [ "$fence_token $fence_state" = "$token open" ] && [ ! -e "out/$id.end" ]; then
-        kill -s 0 "-$change" 2>/dev/null && how=left
+        group 0 && how=left
     else
         while live "$change" "$start" "$FAIRLEAD_CHANGE" && [ -n "$pids$odd" ]; do sleep 0.1; done
         [ ! -e "out/$id.end" ] || how=ended
