@@ -100,10 +100,10 @@ async def test_a_backup_beside_a_busy_writer_is_one_moment_of_it(here: Place, wa
     """The writer adds two rows in each transaction: an odd number would be a torn copy."""
     path = make(here.home / "data/crm.db", rows=0, wal=wal)
     script = (
-        "import sqlite3,sys\ndb=sqlite3.connect(sys.argv[1],timeout=30,isolation_level=None)\n"
+        "import sqlite3,sys,time\ndb=sqlite3.connect(sys.argv[1],timeout=30,isolation_level=None)\n"
         "print('up',flush=True)\nwhile True:\n db.execute('begin immediate')\n"
         " db.execute(\"insert into people(name) values('a')\")\n db.execute(\"insert into people(name) values('b')\")\n"
-        " db.execute('commit')\n"
+        " db.execute('commit')\n time.sleep(0.003)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE) as writer:
         try:
@@ -113,6 +113,26 @@ async def test_a_backup_beside_a_busy_writer_is_one_moment_of_it(here: Place, wa
             writer.kill()
     assert [number % 2 for number in taken] == [0, 0, 0]
     assert taken == sorted(taken) and taken[-1] > 0
+
+
+WAKE = """
+def wake(path):
+    db = sqlite3.connect(path)
+    db.execute("insert into people (name) values ('late')")
+    db.commit()
+    db.close()
+
+"""
+
+
+async def test_a_writer_that_wakes_while_its_database_is_copied_at_rest_is_noticed(
+    here: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(here.home / "data/crm.db", wal=True)
+    line = "        if quiet and print_of"
+    woken = PROGRAM.replace(line, f'        wake(item["path"])\n{line}').replace("def copy(", f"{WAKE}\ndef copy(")
+    monkeypatch.setattr(sqlite, "package_text", lambda name: woken)
+    assert (await one_backup(here)).rows["people"] == 11
 
 
 # -- what is wrong is said
@@ -265,6 +285,8 @@ async def test_a_store_on_another_host_is_refused(here: Place) -> None:
     make(here.home / "data/crm.db")
     (made,) = await sqlite.backup(here.host, [spec(store_host="vault")])
     assert "its backup store is on vault" in made.finding.says
+    with pytest.raises(NotReady, match="crm: its backup store is on vault"):
+        sqlite.backup_command([spec(store_host="vault")], "v2")
 
 
 async def test_a_host_without_python_says_so(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from fairlead.outside.host import Host
 Line = dict[str, Any]
 
 _PROGRAM = "engines/sqlite.remote"
+_ELSEWHERE = "its backup store is on {}, and SQLite is backed up where it lies"
 
 PING_LIMIT = 5.0
 """Seconds that one database has for answering."""
@@ -87,7 +88,13 @@ def backup_label(change: str, seen: Iterable[Backup]) -> str:
 
 
 def backup_command(databases: Sequence[DatabaseSpec], label: str, *, timeout: float = BACKUP_LIMIT) -> Command:
-    """The backup of these databases as a step's change. It names no secret, and run twice it copies once."""
+    """The backup of these databases as a step's change. It names no secret, and run twice it copies once.
+
+    Raises NotReady where a store is on another host than its database.
+    """
+    for one in databases:
+        if one.store.host != one.host:
+            raise NotReady(f"{one.name}: {_ELSEWHERE.format(one.store.host)}", _hint_elsewhere(one))
     return _step("backup", _work(databases, label), timeout)
 
 
@@ -153,9 +160,8 @@ def _reached(host: Host, database: DatabaseSpec, line: Line | None) -> Finding:
 def _made(host: Host, database: DatabaseSpec, line: Line | None) -> Made:
     finding = Finding(check="backup", subject=database.name, status="fail", says="")
     if database.store.host != database.host:
-        says = f"its backup store is on {database.store.host}, and SQLite is backed up where it lies"
-        hint = f"set the group's backup_store to {database.host}"
-        return Made(finding.model_copy(update={"says": says, "hint": hint}), None)
+        says = _ELSEWHERE.format(database.store.host)
+        return Made(finding.model_copy(update={"says": says, "hint": _hint_elsewhere(database)}), None)
     if line is None:
         return Made(finding.model_copy(update={"status": "unknown", "says": "the backup gave no answer"}), None)
     if not line["ok"]:
@@ -169,6 +175,10 @@ def _made(host: Host, database: DatabaseSpec, line: Line | None) -> Made:
 def _backup(host: Host, line: Line) -> Backup:
     words = {key: line[key] for key in Backup.model_fields if key in line}
     return Backup.model_validate(words | {"host": host.account.name})
+
+
+def _hint_elsewhere(database: DatabaseSpec) -> str:
+    return f"set the host of {database.group}'s backup_store to {database.host}"
 
 
 def _rows(rows: Mapping[str, int]) -> str:
