@@ -95,7 +95,7 @@ class HttpClient:
                 trust_env=False,
                 timeout=None,  # noqa: S113 - `fetch` has one for all of it
                 limits=httpx.Limits(max_keepalive_connections=0),
-                headers={"User-Agent": "fairlead"},
+                headers={"User-Agent": "fairlead", "Accept-Encoding": "identity", "Connection": "close"},
             )
         return self._client
 

@@ -40,6 +40,9 @@ class Secrets:
         self._opened: dict[str, str] = {}
         self._lock = asyncio.Lock()
 
+    def __getstate__(self) -> None:
+        raise TypeError("secrets are never written down")
+
     async def open(self, ref: SecretRef) -> str:
         """The value. Raises NotReady when no source has it, or a source cannot be read."""
         value = await self._find(ref.name)

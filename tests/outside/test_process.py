@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fairlead.errors import NotReady
+from fairlead.outside.program import run_program
+
+ENV = {"PATH": "/usr/bin:/bin", "WORD": "given"}
+
+THREADS = """
+import asyncio, threading
+from fairlead.outside.process import run_async, start
+
+async def main():
+    children = [await start(("sleep", "30")) for _ in range(20)]
+    print(threading.active_count())
+    for child in children:
+        await child.end(patience=0)
+    print({child.code for child in children})
+
+run_async(main())
+"""
+
+
+def test_children_cost_no_threads() -> None:
+    done = subprocess.run([sys.executable, "-X", "dev", "-c", THREADS], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("1\n{-15}\n", "")
+
+
+async def test_a_program_of_the_user(tmp_path: Path) -> None:
+    result = await run_program(("sh", "-c", 'pwd; echo "$WORD"; cat; exit 4'), folder=tmp_path, env=ENV, stdin=b"in")
+    assert (result.code, result.stdout) == (4, f"{tmp_path}\ngiven\nin")
+
+
+async def test_the_end_of_a_long_output_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairlead.outside.lifeline.LIMIT", 100_000)
+    script = ("sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x; echo end")
+    result = await run_program(script, folder=tmp_path, env=ENV, keep_end=True)
+    assert result.ok and result.stdout.endswith("xend\n") and len(result.stdout) < 300_000
+    with pytest.raises(NotReady, match="printed more than"):
+        await run_program(script, folder=tmp_path, env=ENV)
+
+
+async def test_a_program_that_is_not_there(tmp_path: Path) -> None:
+    assert (await run_program(("no-such-program",), folder=tmp_path, env=ENV)).code == 127
+    assert (await run_program(("true",), folder=tmp_path / "gone", env=ENV)).code == 126
+
+
+async def test_a_program_whose_shell_is_killed(tmp_path: Path) -> None:
+    with pytest.raises(NotReady, match="`sh` was ended from outside"):
+        await run_program(("sh", "-c", "kill -KILL $PPID; sleep 30"), folder=tmp_path, env=ENV)
+
+
+async def test_a_program_s_arguments_can_be_too_long(tmp_path: Path) -> None:
+    with pytest.raises(NotReady, match="`echo` cannot be started"):
+        await run_program(("echo", "x" * 200_000), folder=tmp_path, env=ENV)
