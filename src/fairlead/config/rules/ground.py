@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from fairlead.config.file import File
 from fairlead.config.installation import Installation
 from fairlead.config.problems import Path, Problem, closest
 from fairlead.config.service import ServiceEntry, ServiceSpec
+from fairlead.config.types import NAME
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,9 @@ class Ground:
         return Problem(self.document.mark(path), path, what, hint)
 
     def unknown(self, path: Path, name: str, *section: str) -> Iterator[Problem]:
-        """A problem if `section` has no such name. A section that is itself broken is not asked."""
+        """A problem if `section` has no such name. A broken section is not asked; what is no name is said elsewhere."""
         known = self.document.names(*section)
-        if name and known is not None and name not in known:
+        if re.fullmatch(NAME, name) and known is not None and name not in known:
             yield self.problem(path, f"`{name}` is not in `{'.'.join(section)}`", closest(name, known))
 
     def services(self) -> Iterator[tuple[str, ServiceSpec]]:
