@@ -169,7 +169,7 @@ async def _take_over(
 
 async def _nothing_begun(session: Session, state: State) -> Deployment:
     """The run's holder died before its first line: the plan was never begun."""
-    if session.lines:
+    if any(line.entry.kind == "run" for line in session.lines):
         raise Damaged("the open run's plan is missing on the lock host", "look at what is live, then `fairlead close`")
     await session.raise_fences(())
     await session.append(Entry(kind="end", verdict="closed", says="nothing had been begun", who=session.who))
@@ -230,7 +230,8 @@ async def _watch(plan: Plan, session: Session, ctx: Context) -> None:
     if ctx.stop.why:
         raise Halted(
             f"{ctx.stop.why}: the new release is live, but was not watched to the end",
-            f"`fairlead resume -e {plan.environment}` goes on watching, `fairlead rollback -e {plan.environment}` goes back",
+            f"`fairlead resume -e {plan.environment}` goes on watching, "
+            f"`fairlead rollback -e {plan.environment}` goes back",
         )
 
 
@@ -254,25 +255,37 @@ async def _guarded(session: Session, ctx: Context) -> AsyncIterator[None]:
     """Whatever happens, say what stands: a halt leaves the run open and the lock free, a takeover writes nothing."""
     try:
         yield
-    except Fenced:
+    except (Fenced, Moved):
         raise
     except asyncio.CancelledError:
         if session.fenced is not None:
             raise session.fenced from None
         raise
-    except Halted as halt:
-        await _leave_open(session, halt)
-        raise
+    except FairleadError as error:
+        left = await _left(session, error)
+        if left is error:
+            raise
+        raise left from error
     finally:
         await session.close()
 
 
-async def _leave_open(session: Session, halt: Halted) -> None:
+async def _left(session: Session, error: FairleadError) -> FairleadError:
+    """Give the lock back; the run stays open, and a human is needed, where its record has begun."""
+    halt = error if isinstance(error, Halted) else Halted(error.what, error.hint)
     try:
-        await session.append(Entry(kind="note", says=f"halted: {halt.what}"[:500], who=session.who))
+        await session.read()  # an append that nobody answered may stand there: a note must not take its number
+        if not session.lines:
+            await session.release(done=True)
+            error.hint = "nothing was begun, and the lock was given back"
+            return error
+        await session.append(Entry(kind="note", says=f"halted: {error.what}"[:500], who=session.who))
         await session.release(done=False)
-    except FairleadError as error:
-        halt.hint = f"{halt.hint}; the lock could not be given back ({error}), its lease runs out by itself".strip("; ")
+        if halt is not error:
+            halt.hint = f"{halt.hint}; then `fairlead resume -e {session.environment}`".removeprefix("; then ")
+    except FairleadError as again:
+        halt.hint = f"{halt.hint}; the lock could not be given back ({again}), its lease runs out by itself".strip("; ")
+    return halt
 
 
 @asynccontextmanager

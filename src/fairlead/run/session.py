@@ -64,6 +64,8 @@ class Session:
         """Lock, fence and, for `run` or else the open run, record and receipts. Claims nothing."""
         state = await (await self.target(self.lock_host)).read(run)
         self.lines = list(read_record(state.record))
+        there = [line.entry for line in self.lines]
+        self._pending = [entry for entry in self._pending if entry not in there]
         return state
 
     async def acquire(self, mode: Literal["new", "resume", "anew"], run: str, lease: Lease) -> Acquired:
@@ -233,6 +235,7 @@ class Session:
         self._lease_end = lock_now + self.lease.ttl
 
     def lock_now(self) -> float:
+        """Unix time by the lock host's clock, as far as we know it."""
         return self._heard[0] + self.clock.monotonic() - self._heard[1]
 
     async def _renew(self, holder: asyncio.Task[object] | None) -> None:
