@@ -12,19 +12,28 @@ from fairlead.outside.connect import Hosts
 from fairlead.run.runner import Listen, RunChecks, Stop
 
 _COUNT = """\
-f=$1 from=$2; [ -r "$f" ] || { echo unreadable; exit 0; }
+f=$1 from=$2; [ -f "$f" ] && [ -r "$f" ] || exit 0
 size=$(($(wc -c <"$f"))); [ "$from" -ge 0 ] || from=$size; [ "$size" -ge "$from" ] || from=0
-tail -c +$((from + 1)) "$f" | head -c $((size - from)) | awk -v size="$size" \\
-  '/ "fairlead"$/ { next } { n++; for (i = 1; i < NF; i++) if ($i ~ /"$/ && $(i + 1) ~ /^[1-5][0-9][0-9]$/) { if ($(i + 1) ~ /^5/) e++; break } }
-   END { print size, n + 0, e + 0 }'
+set -- $(tail -c +$((from + 1)) <"$f" | head -c $((size - from)) | LC_ALL=C awk -v bytes=$((size - from)) '
+  { requests += one; errors += bad; seen += line; line = length($0) + 1; one = bad = 0 }
+  / "fairlead"( |$)/ { next }
+  /^[^"]*"([^"\\\\]|\\\\.)*" [1-5][0-9][0-9]( |$)/ { one = 1 }
+  /^[^"]*"([^"\\\\]|\\\\.)*" 5[0-9][0-9]( |$)/ { bad = 1 }
+  END {
+    if (seen + line > bytes) print line - 1, requests + 0, errors + 0
+    else print 0, requests + one, errors + bad
+  }')
+echo $((size - $1)) "$2" "$3"
 """
-"""Counts lines and 5xx answers that came into an access log since byte `$2` (-1 = only its size).
+"""Counts requests and 5xx answers that came into an access log since byte `$2` (-1 = only its size), and says how far.
 
-Common and combined format; in the combined one our own probes are left out, so that they cannot thin out the share.
+Common and combined format; the status is what follows the first quoted field, in which servers escape quotes, so that
+no visitor can write one into it. In the combined format our own probes are left out: they would thin out the share. A
+line that is still being written is left for the next time.
 """
 
 UPDATES = 6
-"""How many summaries a watch gives over its duration."""
+"""Its duration is cut into so many parts, and between two of them a watch gives a summary."""
 
 
 @dataclass
@@ -62,23 +71,24 @@ def in_window(evidence: Evidence, service: str, rules: WatchRules, now: float) -
 
 
 def enough(share: ErrorShare, rules: WatchRules) -> bool:
-    """Whether the window holds enough requests to judge by; our own probes are few, so all that fit count as enough."""
+    """Whether the window holds enough requests to judge by; of our own probes all that fit are enough, they are few."""
     if share.source == "access_log":
         return share.requests >= rules.min_requests
     return share.requests >= max(3, min(rules.min_requests, int(rules.window / rules.interval)))
 
 
 def judge(evidence: Evidence, services: Iterable[str], rules: WatchRules, now: float) -> str:
-    """The sentence with which the way back begins, or "" as long as there is none. One failed request is never enough."""
+    """The sentence with which the way back begins, or "" where there is none. One failed request is never enough."""
     for service in services:
         since = down_since(s for s in evidence.samples if s.service == service)
         if since is not None and now - since >= rules.down_for:
             return f"{service} has not answered rightly for {now - since:.0f} s (limit {rules.down_for:.0f} s)"
         share = in_window(evidence, service, rules, now)
         if enough(share, rules) and share.errors > 1 and share.errors / share.requests > rules.error_share:
+            part, by = share.errors / share.requests, share.source.replace("_", " ")
             return (
                 f"{share.errors} of {share.requests} requests to {service} failed in the last {rules.window:.0f} s "
-                f"({share.errors / share.requests:.1%}, limit {rules.error_share:.1%}, by {share.source.replace('_', ' ')})"
+                f"({part:.1%}, limit {rules.error_share:.1%}, by {by})"
             )
     return ""
 
@@ -96,6 +106,8 @@ class Watch:
     keep: Callable[[list[Sample], list[ErrorShare]], None] = lambda samples, shares: None
     evidence: Evidence = field(default_factory=Evidence)
     _offsets: dict[str, int] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
+    """Services whose log could not be read: said once."""
 
     async def run(self, seconds: float) -> str:
         """Look every interval for so many seconds. Returns why to go back, or "" when the time is over or stopped.
@@ -147,15 +159,23 @@ class Watch:
         try:
             host = await self.hosts.get(target.host)
             words = (await host.run(shell(_COUNT, target.access_log, str(offset)))).stdout.split()
-            size, requests, errors = (int(word) for word in words)
+            size, requests, errors = (int(word) for word in words or ("-1", "0", "0"))
         except Exception as error:  # a log that cannot be read must not end the watch; the probes go on
-            self._event("warning", f"{target.service}: its access log cannot be read ({error})", target.service)
+            self._unread(target, str(error))
+            return None
+        if size < 0:
+            self._unread(target, f"{target.access_log} is not a file that may be read")
             return None
         self._offsets[target.service] = size
         if offset < 0:
             return None
         at = self.clock.now()
         return ErrorShare(at=at, service=target.service, source="access_log", requests=requests, errors=errors)
+
+    def _unread(self, target: WatchTarget, why: str) -> None:
+        if target.service not in self._told:
+            self._told.add(target.service)
+            self._event("warning", f"{target.service}: its access log cannot be read: {why}", target.service)
 
     def _update(self, end: float) -> None:
         now = self.clock.now()
