@@ -57,6 +57,6 @@ def refusal(name: str, problems: Iterable[Problem]) -> ConfigError:
 
 
 def closest(word: str, known: Iterable[str]) -> str:
-    """`did you mean ...?` where a known word is near, else nothing. Words may be keys of the file: odd ones are left out."""
+    """`did you mean ...?` where a known word is near, else nothing; odd keys of the file are never offered."""
     near = difflib.get_close_matches(word[:60], filter(_SIMPLE.fullmatch, known), 1)
     return f"did you mean `{near[0]}`?" if near else ""
