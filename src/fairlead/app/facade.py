@@ -41,7 +41,7 @@ from fairlead.outside.connect import Hosts
 from fairlead.outside.environment import build_environment, folders, who
 from fairlead.outside.files import ArtifactStore
 from fairlead.outside.http import HttpClient
-from fairlead.plan.deploy import plan_deploy, proofs
+from fairlead.plan.deploy import all_or_errors, plan_deploy, proofs
 from fairlead.plan.prepare import Artifact, prepare
 from fairlead.plan.rollback import plan_rollback
 from fairlead.run import operate
@@ -163,7 +163,7 @@ class Fairlead:
         return await check_databases(self.installation.databases, self.hosts, limit=HEALTH_LIMIT)
 
     async def _backups(self) -> list[Finding]:
-        return await check_backups(self._own_databases(), self.hosts, now=self.clock.now(), limit=HEALTH_LIMIT)
+        return await check_backups(self._own_databases(), self.hosts, now=self.clock.now())
 
     def _own_databases(self) -> list[DatabaseSpec]:
         return [d for d in self.installation.databases if d.environment == self.environment.name]
@@ -174,7 +174,10 @@ class Fairlead:
 
     async def _host(self, name: str) -> Finding:
         with_sqlite = any(d.engine == "sqlite" and d.host == name for d in self._own_databases())
-        return await check_host(self.hosts, name, python=with_sqlite)
+        services = self.environment.services.values()
+        folders = [s.path for s in services if s.host == name and s.strategy != "verify_only"]
+        folders += [d.store.path for d in self._own_databases() if d.store.host == name]
+        return await check_host(self.hosts, name, python=with_sqlite, folders=tuple(dict.fromkeys(folders)))
 
     async def _lock_is_free(self) -> Finding:
         state = await self.lock()
@@ -203,8 +206,20 @@ class Fairlead:
     # -- planning
 
     async def plan(self, services: Iterable[str] = ()) -> Plan:
-        """Build, look at the hosts, and say what a deployment would do. Changes nothing on any target."""
-        return await self._plan(await self._prepare(self._wanted(services)))
+        """Build, look at the hosts, and say what a deployment would do. Changes nothing on any target.
+
+        Raises NotReady naming every host that does not answer, before anything is built.
+        """
+        wanted = self._wanted(services)
+        places = [self.environment.services[name].host for name in wanted]
+        await all_or_errors(self._reach(name) for name in dict.fromkeys([self.environment.lock_host, *places]))
+        return await self._plan(await self._prepare(wanted))
+
+    async def _reach(self, host: str) -> None:
+        try:
+            await self.hosts.get(host)
+        except FairleadError as error:
+            raise NotReady(f"host {host} cannot be used: {error.what}", error.hint) from error
 
     async def _plan(self, artifacts: Mapping[str, Artifact]) -> Plan:
         return await plan_deploy(self.installation, self.environment, artifacts, self.hosts)
@@ -221,8 +236,7 @@ class Fairlead:
 
         names = list(names)
         self._tell("phase", "preparing: " + ", ".join(names))
-        artifacts = await asyncio.gather(*(one(name) for name in names))
-        return dict(zip(names, artifacts, strict=True))
+        return dict(zip(names, await all_or_errors(one(name) for name in names), strict=True))
 
     def _wanted(self, names: Iterable[str]) -> list[str]:
         chosen = list(names)

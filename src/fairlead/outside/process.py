@@ -132,7 +132,7 @@ class Child(asyncio.SubprocessProtocol):
 
     @property
     def pid(self) -> int:
-        """Also the id of its session and of its process group."""
+        """Its process id."""
         return self.transport.get_pid()
 
     def output(self, fd: int) -> bytes:
@@ -161,23 +161,23 @@ class Child(asyncio.SubprocessProtocol):
             pipe.close()
 
     async def end(self, patience: float) -> None:
-        """Hang up; after `patience` seconds TERM to its process group, a second later KILL. Returns when it is gone."""
+        """Hang up; after `patience` seconds TERM, a second later KILL. Returns when it is gone.
+
+        Only the program itself is signalled, never its process group: that may hold the watcher of a life line, which
+        has yet to end what it watches. It sees the end of its input as everything else does.
+        """
         self.hang_up()
         try:
-            for seconds, next_signal in ((patience, signal.SIGTERM), (1.0, signal.SIGKILL)):
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self.exited.wait(), seconds)
-                self._signal(next_signal)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.exited.wait(), patience)
+            with suppress(ProcessLookupError):
+                self.transport.terminate()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.exited.wait(), 1.0)
         finally:
-            self._signal(signal.SIGKILL)
-            self.transport.close()
+            self.transport.close()  # kills it if it is still there
         with suppress(TimeoutError):
             await asyncio.wait_for(self._closed.wait(), 2.0)
-
-    def _signal(self, number: signal.Signals) -> None:
-        if not self.exited.is_set():
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
 
 
 async def start(
@@ -190,9 +190,25 @@ async def start(
     """Start a program. Raises OSError where that cannot be done: no such program, no such folder, line too long."""
     loop = asyncio.get_running_loop()
     pipe = asyncio.subprocess.PIPE
-    _, child = await loop.subprocess_exec(
-        lambda: Child(listening), *argv, stdin=pipe, stdout=pipe, stderr=pipe, cwd=cwd, env=env, start_new_session=True
+    starting = asyncio.ensure_future(
+        loop.subprocess_exec(
+            lambda: Child(listening),
+            *argv,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+        )
     )
+    try:
+        # asyncio waits for ever for a child whose start is cancelled before its pipes are connected.
+        _, child = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        _, child = await starting
+        await child.end(0.0)
+        raise
     return child
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import TypeVar
 
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation, ServiceSpec
 from fairlead.engines import sqlite
@@ -14,6 +15,7 @@ from fairlead.plan.prepare import Artifact
 from fairlead.strategies import release
 from fairlead.strategies.proof import health_checks, identity_checks
 
+T = TypeVar("T")
 DATA_REMARK = "the way back leaves data as it is: databases are backed up before, but not taken back"
 
 
@@ -43,18 +45,21 @@ async def plan_deploy(
 async def look_everywhere(services: Iterable[ServiceSpec], hosts: Hosts) -> dict[str, release.Found]:
     """What lies in each service's folder now, by service. Raises NotReady naming everything that stands in the way."""
     wanted = list(services)
-    answers = await asyncio.gather(*(_look(service, hosts) for service in wanted), return_exceptions=True)
-    found = {s.name: a for s, a in zip(wanted, answers, strict=True) if isinstance(a, release.Found)}
+    answers = await all_or_errors(_look(service, hosts) for service in wanted)
+    return {service.name: found for service, found in zip(wanted, answers, strict=True)}
+
+
+async def all_or_errors(looks: Iterable[Awaitable[T]]) -> list[T]:
+    """Take all looks at once, to their ends; what failed becomes one NotReady with a line for each."""
+    answers = await asyncio.gather(*looks, return_exceptions=True)
     errors = [answer for answer in answers if isinstance(answer, BaseException)]
     for error in errors:
         if not isinstance(error, FairleadError):
             raise error
     if errors:
-        told = {(str(error), getattr(error, "hint", "")) for error in errors}
-        raise NotReady(
-            "\n".join(sorted(what for what, _ in told)), "\n".join(sorted({hint for _, hint in told if hint}))
-        )
-    return found
+        hints = dict.fromkeys(hint for error in errors if (hint := getattr(error, "hint", "")))
+        raise NotReady("\n".join(dict.fromkeys(map(str, errors))), "\n".join(hints))
+    return [answer for answer in answers if not isinstance(answer, BaseException)]
 
 
 async def _look(service: ServiceSpec, hosts: Hosts) -> release.Found:
