@@ -23,8 +23,8 @@ def seen(text: str, service: str = "api") -> list[Sample]:
         pytest.param("+-+++--+", 1500.0, id="the longest counts"),
         pytest.param("+?+", 0.0, id="429 is not down"),
         pytest.param("+-?+", 1500.0, id="429 does not end it"),
-        pytest.param("?-+", 0.0, id="never seen good before: nothing to measure from"),
-        pytest.param("+--", 0.0, id="not good again: not measured"),
+        pytest.param("?-+", 500.0, id="never seen good before: at least since the first look"),
+        pytest.param("+--", 1000.0, id="not good again: at least until the last look"),
         pytest.param("", None, id="never looked"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from fairlead.model import Deployment, Entry, Plan, RecordLine, StepTime
 from fairlead.model.deployment import State
@@ -69,7 +69,17 @@ def step_times(lines: Sequence[RecordLine], plan: Plan | None) -> tuple[StepTime
 def timeline(lines: Sequence[RecordLine], plan: Plan | None) -> tuple[tuple[float, str], ...]:
     """The run as sentences: unix time and what happened."""
     titles = {step.id: step.title for step in plan.steps} if plan else {}
-    return tuple((entry.at, sentence) for entry in (line.entry for line in lines) if (sentence := _tell(entry, titles)))
+    entries = [line.entry for line in lines]
+    ended = {(entry.step, entry.what, entry.attempt) for entry in entries if entry.kind == "outcome"}
+    told = ((e.at, _tell(e, titles) or _tell_unheard(e, titles, ended)) for e in entries)
+    return tuple((at, sentence) for at, sentence in told if sentence)
+
+
+def _tell_unheard(entry: Entry, titles: dict[str, str], ended: Set[tuple[str, str, int]]) -> str:
+    """A change that was begun and of which nothing more was heard."""
+    if entry.kind != "intent" or (entry.step, entry.what, entry.attempt) in ended:
+        return ""
+    return f"{'undo ' * (entry.what == 'undo')}{titles.get(entry.step, entry.step)}: begun, its end was not heard"
 
 
 def _tell(entry: Entry, titles: dict[str, str]) -> str:

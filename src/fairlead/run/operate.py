@@ -69,7 +69,7 @@ async def deploy(
             await session.release(done=True)
             raise Moved("what is on the servers is no longer what the plan was made for", "make and approve a new plan")
         await session.append(await _first_line(plan, ctx, reason))
-        return await _lead(plan, session, ctx, watch=watch)
+        return await _saying_what_is_live(plan, session, ctx, _lead(plan, session, ctx, watch=watch))
 
 
 async def _first_line(plan: Plan, ctx: Context, reason: str) -> Entry:
@@ -164,7 +164,18 @@ async def _take_over(
         await session.raise_fences(plan.hosts, _patience(plan, session))
         await session.read()
         await session.append(Entry(kind="taken", who=ctx.who))
-        return await _lead_on(plan, session, ctx, why_back=why_back, watch=watch, available=available)
+        work = _lead_on(plan, session, ctx, why_back=why_back, watch=watch, available=available)
+        return await _saying_what_is_live(plan, session, ctx, work)
+
+
+async def _saying_what_is_live(plan: Plan, session: Session, ctx: Context, work: Awaitable[Deployment]) -> Deployment:
+    """When the run halts, add to its sentence what is live where: whoever is called must know first of all."""
+    try:
+        return await work
+    except Halted as halt:
+        if not isinstance(halt, Damaged):
+            halt.what += "\n" + "\n".join(await _runner(plan, session, ctx).what_is_live())
+        raise
 
 
 async def _nothing_begun(session: Session, state: State) -> Deployment:
@@ -209,8 +220,9 @@ async def _lead(plan: Plan, session: Session, ctx: Context, *, watch: bool) -> D
     try:
         await runner.stage()
         async with _observed(plan, session, ctx):
-            await runner.activate()
+            findings = await runner.activate()
         await session.append()
+        ctx.proof(session.run, findings)
         if watch:
             await _watch(plan, session, ctx)
         await runner.tidy()

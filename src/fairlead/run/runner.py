@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fairlead.errors import Halted, Lost, Unreachable
+from fairlead.errors import FairleadError, Halted, Lost, Unreachable
 from fairlead.journal.target import Done, TooLate
-from fairlead.model import Check, Entry, Event, Finding, Plan, Step, Where, blockers, why_not
+from fairlead.model import Check, Entry, Event, Finding, Plan, ServiceChange, Step, Where, blockers, why_not
 from fairlead.outside.clock import Clock
 from fairlead.run.session import Session
 from fairlead.run.table import Move, move
@@ -63,6 +63,7 @@ class Runner:
     expected: Callable[[Step], float | None] = lambda step: None
     stop: Stop = field(default_factory=Stop)
     _turning: bool = False
+    _proof: dict[str, list[Finding]] = field(default_factory=dict)
 
     # -- forward
 
@@ -85,10 +86,15 @@ class Runner:
                 self._turning = True
                 raise
 
-    async def activate(self) -> None:
-        """Switch service after service, strictly in order; each is proven before the next is touched."""
+    async def activate(self) -> list[Finding]:
+        """Switch service after service, strictly in order; each is proven before the next is touched.
+
+        Returns the proof.
+        """
         self._phase("activating", ", ".join(change.service for change in self.plan.services))
+        self._proof = {}
         await self._climbing(self._activate)
+        return [finding for findings in self._proof.values() for finding in findings]
 
     async def _activate(self) -> None:
         steps = self._steps("activate")
@@ -97,7 +103,8 @@ class Runner:
             last_of_service = number + 1 == len(steps) or steps[number + 1].service != step.service
             if last_of_service:
                 checks = self.plan.proven.get(step.service, ())
-                await self._must_be_ok(checks, f"{step.service} after its switch", patience=PROOF_PATIENCE)
+                found = await self._must_be_ok(checks, f"{step.service} after its switch", patience=PROOF_PATIENCE)
+                self._proof[step.service] = found
 
     async def tidy(self) -> None:
         """After the watch: delete old releases. A failure here is a warning, the new release stands."""
@@ -194,6 +201,19 @@ class Runner:
 
     # -- both
 
+    async def what_is_live(self) -> list[str]:
+        """One sentence a service: which release it has now, as far as its host can be asked."""
+        switches = {step.service: step for step in self._steps("activate") if step.id == f"{step.service}.switch"}
+        changes = [change for change in self.plan.services if change.service in switches]
+        seen = await asyncio.gather(*(self._seen(switches[change.service]) for change in changes))
+        return [_live(change, where) for change, where in zip(changes, seen, strict=True)]
+
+    async def _seen(self, step: Step) -> Where:
+        try:
+            return await asyncio.wait_for(self.probe(step), 10.0)
+        except (FairleadError, TimeoutError):
+            return "cannot_tell"
+
     async def probe(self, step: Step) -> Where:
         """Ask where the step stands; an answer that is not one of the four words is `cannot_tell`."""
         host = await self.session.hosts.get(step.host)
@@ -238,12 +258,13 @@ class Runner:
     def _resume_hint(self) -> str:
         return f"when the hosts answer again: `fairlead resume -e {self.plan.environment}`"
 
-    async def _must_be_ok(self, checks: Iterable[Check], when: str, patience: float) -> None:
+    async def _must_be_ok(self, checks: Iterable[Check], when: str, patience: float) -> list[Finding]:
         findings = await self._settled(list(checks), patience)
         for finding in findings:
             self._event("check", f"{finding.subject}: {finding.says}", service=finding.subject, ok=not finding.blocks)
         if blockers(findings):
             raise WayBack(f"{when}: {why_not(findings)}")
+        return findings
 
     async def _settled(self, checks: list[Check], patience: float) -> list[Finding]:
         """Look until all is ok or patience is over; only what was not ok is asked again."""
@@ -275,6 +296,16 @@ class Runner:
 
     def _event(self, kind: str, says: str, **more: object) -> None:
         self.listen(Event.model_validate({"at": self.clock.now(), "kind": kind, "says": says, **more}))
+
+
+def _live(change: ServiceChange, where: Where) -> str:
+    told = {
+        "before": change.before or "nothing, as before",
+        "after": f"{change.after} (new)",
+        "between": f"something between {change.before or 'nothing'} and {change.after}",
+        "cannot_tell": "cannot be told",
+    }
+    return f"live: {change.service} on {change.host}: {told[where]}"
 
 
 def _said(done: Done) -> str:
