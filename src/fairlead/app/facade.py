@@ -440,6 +440,20 @@ class Fairlead:
         found = [await sqlite.backups(await self.hosts.get(host), paths) for host, paths in stores.items()]
         return sorted((one for several in found for one in several), key=lambda one: one.started)
 
+    async def restore(self, name: str, into: str, file: str = "") -> Finding:
+        """Write the newest proven backup of a database, or the named one, into a new file on its host, and prove it."""
+        database = self._named([name])[0]
+        if database.engine != "sqlite":
+            return _no_engine(database)
+        host = await self.hosts.get(database.store.host)
+        found = [
+            one for one in await sqlite.backups(host, [database.store.path]) if one.database == name and one.proven
+        ]
+        chosen = [one for one in found if file in ("", one.file)]
+        if not chosen:
+            raise CallError(f"no proven backup {file}".rstrip() + f" of {name}", "`fairlead db backups` lists them")
+        return await sqlite.restore(host, max(chosen, key=lambda one: one.started), into)
+
     def _named(self, names: Iterable[str]) -> list[DatabaseSpec]:
         own, chosen = self._own_databases(), list(names)
         if unknown := [name for name in chosen if name not in {d.name for d in own}]:

@@ -31,7 +31,7 @@ COMMANDS = {
     "history": Lazy(f"{_CLI}.past:history", "What was deployed, when, by whom, and how it ended"),
     "show": Lazy(f"{_CLI}.past:show", "One run, change by change"),
     "report": Lazy(f"{_CLI}.past:report", "Write a page with plots about one run, and a post-mortem"),
-    "db": Lazy(f"{_CLI}.data:db", "Databases: check, back up, list backups"),
+    "db": Lazy(f"{_CLI}.data:db", "Databases: check, back up, restore"),
     "lock": Lazy(f"{_CLI}.setup:lock", "Who holds the lock; give up a dead one"),
     "doctor": Lazy(f"{_CLI}.setup:doctor", "Is this machine able to run Fairlead?"),
     "schema": Lazy(f"{_CLI}.setup:schema", "Print the JSON Schema of fairlead.yml for editors"),

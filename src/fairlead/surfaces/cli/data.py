@@ -12,7 +12,7 @@ from fairlead.surfaces.cli.frame import command, emit_json, options
 
 @click.group(name="db")
 def db() -> None:
-    """Databases: check them, back them up, list the backups."""
+    """Databases: check them, back them up, list and restore backups."""
 
 
 @db.command(name="check")
@@ -64,3 +64,24 @@ async def backups(app: Fairlead, as_json: bool) -> int:
     else:
         click.echo("\n".join(lines.backup(one) for one in found) or "no backups yet: `fairlead db backup`")
     return 0
+
+
+@db.command(name="restore")
+@click.argument("name")
+@click.option("--into", required=True, help="A file on the database's host that does not exist yet.")
+@click.option(
+    "--backup", "file", default="", help="Which backup, as `db backups` names it; else the newest proven one."
+)
+@options
+@command
+async def restore(app: Fairlead, as_json: bool, name: str, into: str, file: str) -> int:
+    """Write a backup into a new file beside the live database, and prove it there. The live database is not touched.
+
+    Example: fairlead db restore crm --into data/crm-restored.db -e production
+    """
+    found = await app.restore(name, into, file)
+    if as_json:
+        emit_json({"ok": not found.blocks, "finding": found})
+    else:
+        click.echo("\n".join(lines.findings([found])))
+    return 1 if found.blocks else 0
