@@ -226,11 +226,47 @@ def test_a_change_that_dies_by_a_signal_of_its_own(account: ShellAccount) -> Non
     assert re.fullmatch(r"done 137 \d+", got.answer)
 
 
-def test_no_watcher_outlives_a_change(plain: ShellAccount) -> None:
-    plain.hold()
-    plain.call(*plain.change("1.a.1", "true", limit=4711), stay=True)
-    naps = [path for path in Path("/proc").glob("[0-9]*/cmdline") if b"sleep\x004711" in seen_in(path.parent)]
-    assert not [path for path in naps if alive(int(path.parent.name))]
+def watchers(account: ShellAccount) -> list[int]:
+    """Processes of the script, and what they sleep by, in this account's folder."""
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [pid for pid in pids if folder_of(pid) == str(account.dir) and alive(pid)]
+
+
+def folder_of(pid: int) -> str:
+    try:
+        return str(Path(f"/proc/{pid}/cwd").readlink())
+    except OSError:
+        return ""
+
+
+def test_no_watcher_outlives_a_change(account: ShellAccount) -> None:
+    account.hold()
+    account.call(*account.change("1.a.1", "true", limit=4711), stay=True)
+    until(lambda: not watchers(account), "its watchers to end", 8)
+
+
+def test_a_wrapper_that_nobody_listens_to_any_more_lives_until_it_has_written_the_receipt(
+    account: ShellAccount,
+) -> None:
+    account.hold()
+    silent = STUBBORN.replace("'' TERM", "'' TERM PIPE")
+    with running(account, *account.change("1.a.1", "sh", "-c", silent)) as process:
+        for stream in (process.stdin, process.stdout, process.stderr):
+            stream.close()
+        until((account.dir / "receipts").exists, "the receipt")
+        process.wait(10)
+    assert (account.dir / "receipts").read_text().startswith("1.a.1 137 ")
+    assert nothing_left(account)
+    until(lambda: not watchers(account), "its watchers to end", 8)
+
+
+def test_the_watchers_of_a_wrapper_that_was_killed_end_with_the_change(account: ShellAccount) -> None:
+    account.hold()
+    with running(account, *account.change("1.a.1", "sh", "-c", PATIENT, limit=4711)) as process:
+        process.kill()
+        process.stdin.close()
+        assert take_over(account).word == "ok"
+        until(lambda: not watchers(account), "its watchers to end", 8)
 
 
 def test_what_it_leaves_behind_is_said(account: ShellAccount) -> None:

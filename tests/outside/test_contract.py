@@ -43,7 +43,7 @@ ROWS = {
     "exit code 1": Row(shell("exit 1"), code=1),
     "exit code 255 is the command's own": Row(shell("echo out; exit 255"), code=255, stdout="out\n"),
     "ended by a signal": Row(shell("kill -KILL $$"), code=137),
-    "no such program": Row(Command(argv=("no-such-program",)), 127, stderr=None),
+    "no such program": Row(Command(argv=("/no/such-program",)), 127, stderr=None),
     "no such folder": Row(shell("echo ran", cwd="gone"), 126, stderr="no folder ./gone\n"),
     "the two outputs are kept apart": Row(shell("echo out; echo err >&2"), stdout="out\n", stderr="err\n"),
     "no newline at the end": Row(shell("printf out; printf err >&2"), stdout="out", stderr="err"),
@@ -168,7 +168,7 @@ async def test_cancelled_it_is_ended_there(host: Host, home: Path, script: str) 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await until(lambda: not alive(pid), 4)
+    assert await until(lambda: not alive(pid), 6)
 
 
 async def test_a_call_reads_standard_input_itself_and_hears_the_beats(host: Host) -> None:
@@ -226,3 +226,15 @@ async def test_recorder_never_guesses() -> None:
     with pytest.raises(KeyError, match=shlex.quote("rsync there")):
         await host.rsync(Path("here"), "there", remote_program="rsync", timeout=1)
     assert host.heard == ["true", "true", "true", "rsync there"]
+
+
+async def test_cancelled_twice_it_is_ended_there_all_the_same(host: Host, home: Path) -> None:
+    (home / "pid").unlink(missing_ok=True)
+    task = asyncio.create_task(host.run(shell(STUBBORN, timeout=300)))
+    pid = await pid_in(home / "pid")
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0.01)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await until(lambda: not alive(pid), 6)

@@ -377,7 +377,7 @@ class Fairlead:
         for head in reversed(heads):
             known = self.store.load(head.run)
             if known is None or not known.ended:
-                known, plan = await self._reconstruct(target, head.run)
+                known, _ = await self._reconstruct(target, head.run)
             told.append(known)
         return told
 

@@ -189,9 +189,11 @@ begin='
     umask "$fl_umask"
     cd "$HOME" && exec "$@"'
 
-# Told to every process of the change, so that a takeover knows them again.
+# Told to every process of the change, so that a takeover knows them again. From here on we must live until the receipt
+# is written, also when nobody listens any more. (`:`, since the change would inherit an ignored signal.)
 announce() {
     [ ! -e "pg/$id" ] || no twice
+    trap : PIPE
     FAIRLEAD_CHANGE=${dir##*/}.$id
     export FAIRLEAD_CHANGE
 }
@@ -199,14 +201,15 @@ announce() {
 # dash wants the `--`, busybox does not know it.
 group() { kill -s "$1" -- "-$change" 2>/dev/null || kill -s "$1" "-$change" 2>/dev/null; }
 
-# End the change that this process watches over: its group, and whoever else is in its session.
+# End the change that this process watches over: its group, and whoever else is in its session. Nobody there = the
+# number may be a stranger's by now.
 end_change() {
     true >"out/$id.end"
     for signal in TERM KILL; do
         start=0
         { read -r rest rest start rest <"pg/$id"; } 2>/dev/null
         live "$change" "$start" "$FAIRLEAD_CHANGE"
-        group $signal
+        [ -z "$pids$odd" ] || group $signal
         [ -z "$pids" ] || kill -s $signal $pids
         [ $signal = KILL ] || sleep "$grace"
     done
@@ -219,19 +222,25 @@ watch_line() {
     [ "$loss" = finish ] || end_change
 }
 
+# In short naps: when the wrapper was killed nobody ends this one, and what it watched over may be gone.
 watch_clock() {
-    nap=
-    trap '[ -z "$nap" ] || kill "$nap"; exit' TERM
-    sleep "$limit" &
-    nap=$!
-    wait "$nap"
+    while [ "$limit" -gt 0 ]; do
+        nap=$((limit < 5 ? limit : 5))
+        limit=$((limit - nap))
+        sleep "$nap" &
+        nap=$!
+        trap 'kill "$nap"; exit' TERM
+        wait "$nap"
+        [ "$limit" -eq 0 ] || [ -e "pg/$id" ] || exit
+    done
     end_change
 }
 
 # Wait for the change, write its receipt, set $rc and $how. A change that was ended, by us or by a takeover, keeps the
-# gate shut until its session is empty; one that ended by itself may leave something behind, and we say so.
+# gate shut until its session is empty; one that ended by itself may leave something behind, and we say so. (sh itself
+# would say on stderr that it was killed.)
 finish() {
-    wait "$change"
+    wait "$change" 2>/dev/null
     rc=$?
     start=0 how=
     { read -r rest rest start rest <"pg/$id"; } 2>/dev/null

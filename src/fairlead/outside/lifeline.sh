@@ -31,7 +31,7 @@ fi
 # The watcher. From the moment it begins to end the session it no longer hears the TERM that dismisses it below.
 ( while read -r x <&3; do :; done; trap '' TERM; t=0
   signal TERM
-  while [ "$t" -lt 10 ] && [ -n "$(members)" ]; do sleep 0.2; t=$((t + 1)); done
+  while [ "$t" -lt 10 ] && { kill -s 0 -- "-$p" || [ -n "$(members)" ]; }; do sleep 0.2; t=$((t + 1)); done
   signal KILL ) >/dev/null 2>&1 & w=$!
 exec 3<&-
 wait "$p" 2>/dev/null; rc=$?

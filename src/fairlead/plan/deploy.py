@@ -99,7 +99,7 @@ def _touched_databases(
 
 
 async def _backups(databases: list[DatabaseSpec], changes: list[ServiceChange], hosts: Hosts) -> list[Step]:
-    """A backup of each before the first activation; only sqlite has an engine yet, and the plan says so of the others."""
+    """A backup of each before the first activation; only sqlite has an engine yet, and the plan says of the rest."""
     able = [database for database in databases if database.engine == "sqlite"]
     purpose = " ".join(change.after for change in changes)
     seen: list[Backup] = []
@@ -168,7 +168,7 @@ def _remarks(steps: Iterable[Step], databases: Iterable[DatabaseSpec]) -> Iterab
         yield DATA_REMARK
         for database in several:
             if database.engine != "sqlite":
-                yield f"{database_name(database)} is not backed up: this version has no engine for {database.engine} yet"
+                yield f"{database_name(database)} is not backed up: there is no engine for {database.engine} yet"
     for step in steps:
         yield from step.warns
 

@@ -1,1 +1,1 @@
-"""How a new version takes over: a service's specification and an artifact become steps and checks. Nothing here acts."""
+"""How a new version takes over: specification and artifact become steps and checks. Nothing here acts."""

@@ -1,8 +1,8 @@
 """Releases side by side, one of them live through a symbolic link.
 
-A service's folder holds `releases/ID` (ID = first 12 hex digits of the tree hash), `shared/`, the relative link `current`
-and the marker `.live`: the release that the service was last restarted onto. Link and restart are one step: taken back
-apart, the old code would be linked again while the broken process went on.
+A service's folder holds `releases/ID` (ID = first 12 hex digits of the tree hash), `shared/`, the relative link
+`current` and the marker `.live`: the release that the service was last restarted onto. Link and restart are one step:
+taken back apart, the old code would be linked again while the broken process went on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ ID_LENGTH = 12
 _LOOK = (
     """\
 cd -- "$1" 2>/dev/null || { printf 'absent\\n\\nlisting\\n'; exit 0; }
-if [ -L current ]; then printf 'current %s\\n' "$(readlink current)"; elif [ -e current ]; then echo 'folder current'; fi
+if [ -L current ]; then printf 'current %s\\n' "$(readlink current)"
+elif [ -e current ]; then echo 'folder current'; fi
 [ -f .live ] && printf 'live %s\\n' "$(head -n 1 .live)"
 for r in $(ls -1t releases 2>/dev/null); do [ -d "releases/$r" ] && printf 'release %s\\n' "$r"; done
 [ -d current/. ] && find current/. ! -type l -printf 'owner %u:%g\\n' | sort -u
@@ -92,7 +93,8 @@ _SWITCHED = """\
 folder=$1 new=$2 old=$3 status=$4
 link=$(readlink "$folder/current" 2>/dev/null); live=$(head -n 1 "$folder/.live" 2>/dev/null)
 if [ -e "$folder/current" ] && [ ! -L "$folder/current" ]; then echo cannot_tell
-elif [ "$link" = "releases/$new" ] && [ "$live" = "$new" ]; then sh -c "$status" >/dev/null 2>&1 && echo after || echo between
+elif [ "$link" = "releases/$new" ] && [ "$live" = "$new" ]; then
+  sh -c "$status" >/dev/null 2>&1 && echo after || echo between
 elif [ "$link" = "releases/$new" ]; then echo between
 elif [ -z "$old" ] && [ -z "$link" ]; then [ -z "$live" ] && echo before || echo between
 elif [ -n "$old" ] && [ "$link" = "releases/$old" ]; then case $live in "$old"|'') echo before;; *) echo between;; esac

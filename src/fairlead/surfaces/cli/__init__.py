@@ -68,6 +68,7 @@ class LazyGroup(click.Group):
 def main() -> None:
     """Take a release of many services and databases onto servers, and bring everything back if it goes wrong.
 
-    Begin with `fairlead demo`, then `fairlead init`. Data goes to stdout, progress to stderr. Exit codes: 0 done or yes,
-    1 no, 2 the call or fairlead.yml is wrong, 3 failed and everything is back as it was, 4 a human is needed, 5 refused.
+    Begin with `fairlead demo`, then `fairlead init`. Data goes to stdout, progress to stderr. Exit codes: 0 done or
+    yes, 1 no, 2 the call or fairlead.yml is wrong, 3 failed and everything is back as it was, 4 a human is needed,
+    5 refused.
     """

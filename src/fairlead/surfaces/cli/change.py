@@ -84,7 +84,7 @@ async def _planned(app: Fairlead, plan_file: Path) -> Plan:
     made = read_plan(plan_file)
     now = await app.plan([change.service for change in made.services])
     if now.hash != made.hash:
-        raise Moved("what is on the servers, in the sources or in fairlead.yml is no longer what this plan was made for",
+        raise Moved("the servers, the sources or fairlead.yml are no longer what this plan was made for",
                     "make and approve a new plan: `fairlead plan --out FILE`")  # fmt: skip
     return made
 
@@ -98,7 +98,7 @@ def _nothing(as_json: bool) -> int:
 
 
 def _approve(app: Fairlead, made: Plan, *, yes: bool, from_file: bool) -> None:
-    """A person says yes to exactly this plan; `--yes` counts only for a plan that was seen, or where that is allowed."""
+    """A person says yes to exactly this plan; `--yes` counts for a plan that was seen, or where that is allowed."""
     if yes and (from_file or app.environment.unattended):
         return
     if yes:

@@ -95,7 +95,7 @@ def _plain(value: object) -> object:
 
 
 def _heed_signals(app: Fairlead) -> None:
-    """First Ctrl-C or TERM: finish the step in hand, then go back. Second: after the step in hand, leave the run open."""
+    """First Ctrl-C or TERM: finish the step in hand, then go back. Second: leave the run open after that step."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
     def ask(name: str) -> None:

@@ -11,6 +11,11 @@ import click
 from fairlead.model import Backup, Deployment, Event, Finding, Plan, Step, blockers
 
 SIGNS = {"ok": "✓", "warn": "!", "fail": "✗", "unknown": "?"}
+PHASES = {
+    "stage": "stage, in parallel, nothing live is changed",
+    "activate": "activate, in this order",
+    "close": "after the watch",
+}
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "unknown": "yellow"}
 
 
@@ -81,8 +86,7 @@ def ascii_path(path: str) -> str:
 
 def _commands(shown: Plan) -> list[str]:
     told: list[str] = []
-    for phase, title in (("stage", "stage, in parallel, nothing live is changed"), ("activate", "activate, in this order"),
-                         ("close", "after the watch")):  # fmt: skip
+    for phase, title in PHASES.items():
         steps = [step for step in shown.steps if step.phase == phase]
         if steps:
             told += ["", f"{title}:"]
