@@ -169,7 +169,7 @@ class Target:
     ) -> Done:
         """Copy what is in the folder `source` to `upload.to`, as a change; `timeout` in seconds. Errors as `run`."""
         if self.host.copies_with == "tar":
-            command = shell('mkdir -p -- "$1" && exec tar -x -o -m -p -f - -C "$1"', upload.to, timeout=timeout)
+            command = shell('mkdir -p -- "$1" && cd -- "$1" && exec tar -x -o -m -p -f -', upload.to, timeout=timeout)
             content = await asyncio.to_thread(pack, source)
             return await self.run(token, change_id, late, command, grace=grace, beat=beat, stdin=content)
         if not self._installed:  # rsync cannot ask for the script, so we do, once
