@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import TypeVar
 
@@ -81,6 +82,13 @@ def _accept(service: ServiceSpec, found: release.Found) -> release.Found:
         raise NotReady(
             f"{where}/current points to {found.foreign_link}, which is not one of its releases",
             "link it to releases/NAME, or give the service another path",
+        )
+    if found.live not in ("", found.current):
+        mark = shlex.join(("sh", "-c", 'printf "%s\\n" "$1" >"$2"', "x", found.current, f"{service.path}/.live"))
+        linked = found.current or "nothing"
+        raise NotReady(
+            f"{where} was left in the middle of a switch: {linked} is linked, {found.live} was running",
+            f"make sure that the service runs what is linked, then say so on {service.host}: {mark}",
         )
     missing = [name for name in service.shared if not name.endswith("/") and name not in found.shared]
     if missing:

@@ -7,6 +7,7 @@ taken back apart, the old code would be linked again while the broken process we
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import PurePosixPath
 
@@ -28,10 +29,14 @@ from fairlead.model import (
 from fairlead.model.step import Phase
 
 ID_LENGTH = 12
+_OURS = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
+"""Names of releases; any other folder beside them is somebody else's."""
 
 _LOOK = (
     """\
 cd -- "$1" 2>/dev/null || { printf 'absent\\n\\nlisting\\n'; exit 0; }
+[ -d releases ] && echo had releases
+[ -d shared ] && find shared -type d -printf 'had %p\\n'
 if [ -L current ]; then printf 'current %s\\n' "$(readlink current)"
 elif [ -e current ]; then echo 'folder current'; fi
 [ -f .live ] && printf 'live %s\\n' "$(head -n 1 .live)"
@@ -53,7 +58,19 @@ have=$(cd "releases/.part-$2" && """
     + """ | sha256sum) && [ "${have%% *}" = "$3" ] && echo after || echo between
 """
 )
-_REMOVE_UPLOAD = 'cd -- "$1" 2>/dev/null || exit 0; rm -rf -- "releases/.part-$2"; rmdir releases . 2>/dev/null; exit 0'
+# A folder may be closed to its own owner, and its files may be links into other releases: only folders are opened.
+_DELETE = """\
+gone() { [ ! -d "$1" ] || find "$1" -type d ! -perm -700 -exec chmod u+rwx {} \\; && rm -rf -- "$1"; }
+empty() { for made; do [ "$made" != . ] || made=$PWD; rmdir -- "$made" 2>/dev/null; done; return 0; }
+"""
+_REMOVE_UPLOAD = (
+    _DELETE
+    + """\
+cd -- "$1" 2>/dev/null || exit 0
+gone "releases/.part-$2" || exit 1
+shift 2; empty "$@"
+"""
+)
 _COMMIT = (
     """\
 set -e; folder=$1 id=$2 tree=$3 own=$4; shift 4
@@ -72,11 +89,15 @@ mv -T -- "releases/.part-$id" "releases/$id"; sync releases
 """
 )
 _COMMITTED = '[ -d "$1/releases/$2" ] && echo after || echo before'
-_UNCOMMIT = """\
+_UNCOMMIT = (
+    _DELETE
+    + """\
 cd -- "$1" || exit 1
 case $(readlink current) in "releases/$2") echo "releases/$2 is live and stays" >&2; exit 1;; esac
-rm -rf -- "releases/$2" "releases/$2.tree"
+gone "releases/$2" && rm -f -- "releases/$2.tree" || exit 1
+shift 2; empty "$@"
 """
+)
 _SWITCH = """\
 set -e; folder=$1 id=$2 again=$3
 (cd -- "$folder"; echo switching >.live; ln -sfn -- "releases/$id" .current.new; mv -fT .current.new current; sync .)
@@ -100,19 +121,26 @@ elif [ -z "$old" ] && [ -z "$link" ]; then [ -z "$live" ] && echo before || echo
 elif [ -n "$old" ] && [ "$link" = "releases/$old" ]; then case $live in "$old"|'') echo before;; *) echo between;; esac
 else echo cannot_tell; fi
 """
-_PRUNE = 'cd -- "$1" || exit 1; shift; for r; do rm -rf -- "releases/$r" "releases/$r.tree"; done'
+_PRUNE = (
+    _DELETE + 'cd -- "$1" || exit 1; shift; for r; do gone "releases/$r" && rm -f "releases/$r.tree" || exit 1; done'
+)
 _PRUNED = """\
 cd -- "$1" 2>/dev/null || { echo after; exit 0; }
 shift; for r; do [ ! -e "releases/$r" ] || { echo before; exit 0; }; done; echo after
 """
 _MARK = """\
-set -e; marker=$1/.maintenance word=$2
-sh -c "$3"
-case $word in on) echo on >"$marker";; off) rm -f -- "$marker";; esac
+set -e; marker=$1/.maintenance
+echo "$2" >"$marker"
+sh -c "$4"
+case $3 in off) rm -f -- "$marker";; *) echo "$3" >"$marker";; esac
+"""
+_MARKED = """\
+said=off; [ ! -e "$1/.maintenance" ] || said=$(head -n 1 "$1/.maintenance")
+case " $2 " in *" $said "*) echo before; exit;; esac
+case " $3 " in *" $said "*) echo after;; *) echo between;; esac
 """
 _NO_RELEASE = 'cd -- "$1" || exit 1; '
 _NOT_STAGED = 'cd -- "$1" 2>/dev/null || { echo before; exit 0; }; '
-_MARKED = '[ -e "$1/.maintenance" ] && echo "$2" || echo "$3"'
 
 
 class Found(Model):
@@ -131,6 +159,10 @@ class Found(Model):
     loose: bool = False
     """Some file of the live release may be written by its group or by anybody."""
     shared: tuple[str, ...] = ()
+    absent: bool = False
+    """There is no folder for the service yet."""
+    had: tuple[str, ...] = ()
+    """Which of the folders `releases`, `shared` and those in `shared` are there."""
     tree: Tree = Tree(entries={})
     """Content of the live release."""
 
@@ -159,6 +191,8 @@ def read_look(stdout: str) -> Found:
         owners=tuple(words.get("owner", [])),
         loose="loose" in words,
         shared=tuple(words.get("shared", [])),
+        absent="absent" in words,
+        had=tuple(words.get("had", [])),
         tree=parse_listing(listing.encode()),
     )
 
@@ -201,15 +235,15 @@ def change(service: ServiceSpec, tree: Tree, version: str, found: Found) -> Serv
 def steps(service: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> tuple[Step, ...]:
     """All steps that make `tree` live, in order; staging first, pruning last."""
     new = release_id(tree)
-    before = [m for m in (service.migrations,) if m and m.phase == "before"]
-    after = [m for m in (service.migrations,) if m and m.phase == "after"]
+    # In the release's own folder also after the switch: on a way back `current` may never have led there.
+    migrations = {m.phase: _migrate(service, m, f"{service.path}/releases/{new}") for m in (service.migrations,) if m}
     return (
         _upload(service, tree, found),
-        _commit(service, host, tree),
+        _commit(service, host, tree, found),
         *_maintenance(service, host, on=True),
-        *(_migrate(service, migration, f"{service.path}/releases/{new}") for migration in before),
+        *(step for phase, step in migrations.items() if phase == "before"),
         switch(service, host, new, found.current),
-        *(_migrate(service, migration, f"{service.path}/current") for migration in after),
+        *(step for phase, step in migrations.items() if phase == "after"),
         *_maintenance(service, host, on=False),
         *_prune(service, found, new),
     )
@@ -247,7 +281,7 @@ def _upload(service: ServiceSpec, tree: Tree, found: Found) -> Step:
         size=tree.size,
     )
     probe = shell(_UPLOADED, service.path, new, tree.hash, timeout=300)
-    undo = shell(_REMOVE_UPLOAD, service.path, new, timeout=300)
+    undo = shell(_REMOVE_UPLOAD, service.path, new, *_made(service, found), timeout=300)
     return _step(
         service,
         "upload",
@@ -267,7 +301,16 @@ def _may_link(service: ServiceSpec, found: Found) -> bool:
     return untouched and len(found.owners) == 1 and service.owner in ("", found.owners[0])
 
 
-def _commit(service: ServiceSpec, host: HostSpec, tree: Tree) -> Step:
+def _made(service: ServiceSpec, found: Found) -> list[str]:
+    """Folders that the deployment will make, the innermost first: on the way back those go that are empty."""
+    paths = [PurePosixPath("shared", name) for name in service.shared]
+    several = {folder for path in paths for folder in (path, *path.parents) if folder != PurePosixPath()}
+    files = {path for path, name in zip(paths, service.shared, strict=True) if not name.endswith("/")}
+    wanted = {"releases", *(str(folder) for folder in several - files)}
+    return [*sorted(wanted - set(found.had), reverse=True), *(["."] if found.absent else [])]
+
+
+def _commit(service: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> Step:
     new = release_id(tree)
     part = f"{service.path}/releases/.part-{new}"
     own = line(host.commands.argv("own", owner=service.owner, path=part)) if service.owner else ":"
@@ -278,7 +321,7 @@ def _commit(service: ServiceSpec, host: HostSpec, tree: Tree) -> Step:
         "stage",
         do=Run(command=shell(_COMMIT, service.path, new, tree.hash, own, *service.shared, timeout=300)),
         probe=shell(_COMMITTED, service.path, new),
-        undo=shell(_UNCOMMIT, service.path, new, timeout=300),
+        undo=shell(_UNCOMMIT, service.path, new, *_made(service, found), timeout=300),
         shows=(
             f"compare the SHA-256 of every file, mode and link with {tree.hash[:ID_LENGTH]}",
             *([own] if service.owner else []),
@@ -335,8 +378,13 @@ def _maintenance(service: ServiceSpec, host: HostSpec, *, on: bool) -> tuple[Ste
         enter, leave = stop, again
     else:
         enter, leave = line(*spec.on), line(*spec.off)
-    ways = {True: shell(_MARK, service.path, "on", enter), False: shell(_MARK, service.path, "off", leave)}
     word, title = ("maintenance_on", "enter maintenance") if on else ("maintenance_off", "leave maintenance")
+    midway = "entering" if on else "leaving"
+    ways = {
+        True: shell(_MARK, service.path, midway, "on", enter),
+        False: shell(_MARK, service.path, midway, "off", leave),
+    }
+    sees = ("off", "on leaving") if on else ("on entering", "off")
     return (
         _step(
             service,
@@ -344,7 +392,7 @@ def _maintenance(service: ServiceSpec, host: HostSpec, *, on: bool) -> tuple[Ste
             title,
             "activate",
             do=Run(command=ways[on]),
-            probe=shell(_MARKED, service.path, *(("after", "before") if on else ("before", "after"))),
+            probe=shell(_MARKED, service.path, *sees),
             undo=ways[not on],
             leaves=spec.stop,
             shows=(enter if on else leave,),
@@ -375,9 +423,9 @@ def _migrate(service: ServiceSpec, migration: MigrationSpec, folder: str) -> Ste
 
 
 def _prune(service: ServiceSpec, found: Found, new: str) -> tuple[Step, ...]:
-    """Old releases beyond `keep`; the new one and the one to go back to are never among them."""
+    """Old releases beyond `keep`; the new one, the one to go back to and what is not ours are never among them."""
     kept = {new, found.current}
-    others = [name for name in found.releases if name not in kept]
+    others = [name for name in found.releases if name not in kept and _OURS.fullmatch(name)]
     gone = others[max(service.keep - len(kept - {""}), 0) :]
     if not gone:
         return ()
