@@ -11,7 +11,7 @@ from typing import Literal
 from fairlead.errors import Fenced, Halted, Lost, Unreachable
 from fairlead.journal.record import encode, read_record
 from fairlead.journal.target import Acquired, Done, FencedBy, State, Target
-from fairlead.model import Entry, Lease, Receipt, RecordLine, Run, Step, StepFact, Upload, step_fact
+from fairlead.model import Command, Entry, Lease, Receipt, RecordLine, Run, Step, StepFact, Upload, step_fact
 from fairlead.outside.clock import Clock
 from fairlead.outside.connect import Hosts
 from fairlead.outside.files import ArtifactStore
@@ -148,37 +148,33 @@ class Session:
         attempt = fact.attempts + fact.undo_attempts + 1
         intent = Entry(kind="intent", step=step.id, what=what, attempt=attempt)
         change_id = f"{self.token}.{step.id}.{attempt}"
-        started = self.clock.monotonic()
-        if what == "do" and isinstance(step.do, Upload):
-            await self.append(intent)
-            done = await self._upload(step, step.do, change_id)
+        if alone and step.host == self.lock_host and not (what == "do" and isinstance(step.do, Upload)):
+            began = self.clock.monotonic()
+            done = await self._in_one_trip(step, what, intent, change_id)
         else:
-            done = await self._command(step, what, intent, change_id, alone=alone)
-        seconds = round(self.clock.monotonic() - started, 3)
+            await self.append(intent)
+            began = self.clock.monotonic()
+            done = await self._behind_fence(step, what, change_id)
+        seconds = round(self.clock.monotonic() - began, 3)
         self.later(intent.model_copy(update={"kind": "outcome", "rc": done.rc, "seconds": seconds}))
         return done
 
-    async def _upload(self, step: Step, upload: Upload, change_id: str) -> Done:
-        target = await self.target(step.host)
-        source = self.artifacts.path(upload.artifact)
-        return await target.upload(
-            self.token, change_id, self.late(step.host), source, upload, grace=step.grace, beat=self.lease.beat
+    async def _behind_fence(self, step: Step, what: Literal["do", "undo"], change_id: str) -> Done:
+        target, late, beat = await self.target(step.host), self.late(step.host), self.lease.beat
+        if what == "do" and isinstance(step.do, Upload):
+            source = self.artifacts.path(step.do.artifact)
+            return await target.upload(self.token, change_id, late, source, step.do, grace=step.grace, beat=beat)
+        command = _command(step, what)
+        stdin = await self.secrets.stdin_of(command)
+        return await target.run(
+            self.token, change_id, late, command, loss=step.loss, grace=step.grace, beat=beat, stdin=stdin
         )
 
-    async def _command(
-        self, step: Step, what: Literal["do", "undo"], intent: Entry, change_id: str, *, alone: bool
-    ) -> Done:
-        command = step.do.command if what == "do" and isinstance(step.do, Run) else step.undo
-        if command is None:
-            raise Halted(f"{step.title} cannot be undone by a command")
+    async def _in_one_trip(self, step: Step, what: Literal["do", "undo"], intent: Entry, change_id: str) -> Done:
+        """Intent and change together, where the lock host is the host."""
+        command = _command(step, what)
         stdin = await self.secrets.stdin_of(command)
-        target, beat = await self.target(step.host), self.lease.beat
-        if not (alone and step.host == self.lock_host):
-            await self.append(intent)
-            late = self.late(step.host)
-            return await target.run(
-                self.token, change_id, late, command, loss=step.loss, grace=step.grace, beat=beat, stdin=stdin
-            )
+        target = await self.target(step.host)
         async with self._pen:
             lines, data = self._compose((intent,))
             began, late = self.lock_now(), self.late(step.host)
@@ -192,7 +188,7 @@ class Session:
                 command,
                 loss=step.loss,
                 grace=step.grace,
-                beat=beat,
+                beat=self.lease.beat,
                 stdin=stdin,
             )
             self._lease_end = max(self._lease_end, began + self.lease.ttl)  # the trip renewed when it began
@@ -259,3 +255,11 @@ class Session:
             with suppress(asyncio.CancelledError):
                 await self._renewer
             self._renewer = None
+
+
+def _command(step: Step, what: Literal["do", "undo"]) -> Command:
+    """The command of a step that is not an upload, one way or the other."""
+    command = step.do.command if what == "do" and isinstance(step.do, Run) else step.undo
+    if command is None:
+        raise Halted(f"{step.title} cannot be undone by a command")
+    return command
