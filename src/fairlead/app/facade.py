@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from fairlead.app.opening import open_installation, secret_names
+from fairlead.app.opening import open_installation
 from fairlead.checks.backups import check_backups
 from fairlead.checks.databases import check_databases
 from fairlead.checks.host import check_host
@@ -226,7 +226,7 @@ class Fairlead:
 
     async def _prepare(self, names: Iterable[str]) -> dict[str, Artifact]:
         """Build the named services, two at a time: builds are heavy, and the operator's machine is often small."""
-        env = build_environment(secret_names(self.installation))
+        env = build_environment(self.installation.secrets)
         places = asyncio.Semaphore(2)
 
         async def one(name: str) -> Artifact:

@@ -29,16 +29,22 @@ def package_text(name: str) -> str:
     return files("fairlead").joinpath(*name.split("/")).read_text(encoding="utf-8")
 
 
+def read_bytes(path: Path) -> bytes:
+    """A file. Raises NotReady when it is missing or unreadable."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise NotReady(f"there is no file {path}") from None
+    except OSError as error:
+        raise NotReady(f"{path} cannot be read: {error.strerror}") from None
+
+
 def read_text(path: Path) -> str:
     """A text file. Raises NotReady when it is missing, unreadable or not UTF-8."""
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise NotReady(f"there is no file {path}") from None
+        return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise NotReady(f"{path} is not UTF-8 (byte {error.start})") from None
-    except OSError as error:
-        raise NotReady(f"{path} cannot be read: {error.strerror}") from None
 
 
 def read_first_line(path: Path) -> str:
