@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from fairlead.errors import NotReady
 from fairlead.outside.program import run_program
+from support.processes import mentioning, until
 
 ENV = {"PATH": "/usr/bin:/bin", "WORD": "given"}
 
@@ -58,3 +60,15 @@ async def test_a_program_whose_shell_is_killed(tmp_path: Path) -> None:
 async def test_a_program_s_arguments_can_be_too_long(tmp_path: Path) -> None:
     with pytest.raises(NotReady, match="`echo` cannot be started"):
         await run_program(("echo", "x" * 200_000), folder=tmp_path, env=ENV)
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_cancelled_while_it_starts_it_leaves_nothing(tmp_path: Path, turns: int) -> None:
+    mark = f"{300 + turns}.{tmp_path.stat().st_ino}"
+    task = asyncio.create_task(run_program(("sleep", mark), folder=tmp_path, env=ENV, timeout=300))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await until(lambda: not mentioning(mark), 4)

@@ -19,14 +19,22 @@ class Host(Protocol):
     """How trees are copied: by rsync over the open connection, or as a tar stream on standard input."""
 
     async def run(self, command: Command, *, stdin: bytes = b"") -> Result:
-        """Run a command that only looks. It gets `stdin` and then end of file; it is ended after `command.timeout`."""
+        """Run a command that only looks. It gets its secret, then `stdin`, then end of file.
+
+        It runs in a session of its own. After `command.timeout` it is ended there: code 124, `ended after N s` at the
+        end of stderr. Ours are also 126 (no such folder) and 127 (no such program); 128+N = ended by signal N.
+        Raises NotReady when it prints more than 64 MB.
+        """
         ...
 
     async def call(self, line: str, *, stdin: bytes = b"", beat: float = 0.0, timeout: float = 60.0) -> Result:
         """Run a shell line that reads standard input itself, as the target script does.
 
         `stdin` is sent first; then, until the line ends, one `.` every `beat`/3 seconds (0 = none), and standard
-        input stays open: its end tells the line that we are gone. `timeout` in seconds, 0 = none.
+        input stays open: its end tells the line that we are gone. `timeout` in seconds, 0 = none; over it: standard
+        input ends, four seconds later we stop listening, code 124. What a noisy login shell prints comes first in both
+        outputs; of more than 64 MB the end is kept. Over ssh code 255 may be the connection's: trust an answer, not the
+        code. A daemon that the line starts must not keep the outputs open, or the call lasts as long as the daemon.
         """
         ...
 

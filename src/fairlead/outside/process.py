@@ -187,7 +187,10 @@ async def start(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Child:
-    """Start a program. Raises OSError where that cannot be done: no such program, no such folder, line too long."""
+    """Start a program. Raises OSError where that cannot be done: no such program, no such folder, line too long.
+
+    Cancelled, it leaves no program behind.
+    """
     loop = asyncio.get_running_loop()
     pipe = asyncio.subprocess.PIPE
     starting = asyncio.ensure_future(
@@ -207,7 +210,8 @@ async def start(
         _, child = await asyncio.shield(starting)
     except asyncio.CancelledError:
         _, child = await starting
-        await child.end(0.0)
+        # With patience: a wrapper that gets TERM in its first moments would leave its command without a watcher.
+        await child.end(patience=4.0)
         raise
     return child
 
