@@ -66,6 +66,10 @@ ABOUT = {
         "`made`, `total` (numbers), `findings` (list of [Finding](#finding))",
     ),
     "db backups": About({0: "told", **COMMON}, "`backups` (list of [Backup](#backup))"),
+    "db restore": About(
+        {0: "restored and proven", 1: "not restored; nothing is left behind", 2: COMMON[2]},
+        "`ok`, `finding` ([Finding](#finding))",
+    ),
     "lock show": About(
         {0: "told", **COMMON},
         "`token`, `status` (`held` or `free`), `run` (`-` = none is open), `who`, `lease_end` and `now` "

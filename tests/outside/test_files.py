@@ -198,3 +198,25 @@ def test_texts_that_cannot_be_read_or_written(tmp_path: Path) -> None:
 
 def test_package_text() -> None:
     assert package_text("outside/lifeline.sh").startswith("# sh lifeline.sh")
+
+
+def test_the_store_keeps_the_newest(tmp_path: Path) -> None:
+    store, places = ArtifactStore(tmp_path / "store"), []
+    for number in range(4):
+        (tmp_path / "source").mkdir(exist_ok=True)
+        (tmp_path / "source" / "file").write_text(str(number))
+        places.append(store.add(tmp_path / "source", tree_of(tmp_path / "source")))
+        os.utime(places[-1], (number, number))
+    store.keep_newest(2)
+    assert [place.is_dir() for place in places] == [False, False, True, True]
+
+
+async def test_an_artifact_that_was_changed_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "file").write_text("as built")
+    tree = tree_of(tmp_path / "source")
+    place = ArtifactStore(tmp_path / "store").add(tmp_path / "source", tree, {IDENTITY_FILE: "{}"})
+    assert await ArtifactStore(tmp_path / "store").tree(tree.hash) == tree
+    (place / "file").write_text("by hand")
+    with pytest.raises(NotReady, match="was changed"):
+        await ArtifactStore(tmp_path / "store").tree(tree.hash)

@@ -51,6 +51,9 @@ from fairlead.run.runner import Stop
 HEALTH_LIMIT = 8.0
 """Seconds that one look of `health` or `ready` has; the whole answer comes in under ten."""
 
+KEEP_ARTIFACTS = 50
+"""How many built trees the operator's machine keeps."""
+
 Listen = Callable[[Event], None]
 D = TypeVar("D")
 
@@ -257,23 +260,31 @@ class Fairlead:
             raise Refused(f"this plan is for {plan.project}/{plan.environment}", "make one for this environment")
 
         async def replan() -> Plan:
-            return await self._again(plan)
+            return await self.again(plan)
 
-        await self._have_artifacts(plan)
-        return await self._run(operate.deploy(plan, self._context(), reason=reason, watch=watch, replan=replan))
+        deployment = await self._run(operate.deploy(plan, self._context(), reason=reason, watch=watch, replan=replan))
+        await asyncio.to_thread(self.artifacts.keep_newest, KEEP_ARTIFACTS)
+        return deployment
 
-    async def _again(self, plan: Plan) -> Plan:
-        """The same plan, made anew from what is there now."""
+    async def again(self, plan: Plan) -> Plan:
+        """The same plan, made anew from what is on the hosts now and the artifacts that it was made for.
+
+        Raises NotReady when those artifacts are not on this machine and the sources here do not lead to them.
+        """
         if plan.kind == "rollback":
             return await self._plan_rollback(self._undone_run)
-        return await self._plan(await self._prepare(self._wanted(change.service for change in plan.services)))
-
-    async def _have_artifacts(self, plan: Plan) -> None:
-        missing = [
-            s.do.artifact for s in plan.steps if isinstance(s.do, Upload) and not self.artifacts.has(s.do.artifact)
-        ]
+        uploads = {step.service: step.do.artifact for step in plan.steps if isinstance(step.do, Upload)}
+        missing = [tree for tree in uploads.values() if not self.artifacts.has(tree)]
         if missing and not await self._make_artifacts(plan, missing):
             raise NotReady("what the plan would upload is not on this machine", "make a new plan here")
+        versions = {change.service: change.version for change in plan.services}
+        return await self._plan(
+            {
+                name: Artifact(service=name, tree=await self.artifacts.tree(tree), version=versions[name])
+                for name, tree in uploads.items()
+                if name in self.environment.services
+            }
+        )
 
     async def _make_artifacts(self, plan: Plan, missing: list[str]) -> bool:
         """Build what is missing; true when the same content came out."""
@@ -317,7 +328,8 @@ class Fairlead:
             if run and head.run != run:
                 continue
             deployment, plan = await self._reconstruct(target, head.run)
-            if deployment.state == "done" and plan is not None and plan.services:
+            wanted = bool(run) or deployment.kind == "deploy"  # going back twice must not go forward again
+            if wanted and deployment.state == "done" and plan is not None and plan.services:
                 return plan
             if run:
                 raise CallError(f"run {run} is {deployment.state}, there is nothing to take back")

@@ -21,6 +21,7 @@ from fairlead.config.types import (
     RemotePath,
     Seconds,
     SecretName,
+    SharedPath,
     Statuses,
     Text,
     Unit,
@@ -171,8 +172,9 @@ class ServiceEntry(Model):
     """Where it says which release it is."""
     migrations: MigrationEntry | None = None
     """Changes of its databases."""
-    shared: Annotated[tuple[str, ...] | str, listed_or(SharedWord, InnerPath)] = ()
-    """Paths kept beside the releases and linked into each; or `verify_only`: may lie where another one's does."""
+    shared: Annotated[tuple[str, ...] | str, listed_or(SharedWord, SharedPath)] = ()
+    """Paths kept beside the releases and linked into each; `uploads/` is made where it is missing, `.env` must be there.
+    Or `verify_only`: may lie where another one's does."""
     protected: tuple[InnerPath, ...] = ()
     """A release that contains one of these paths is refused."""
     keep: Count = 5

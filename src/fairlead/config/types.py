@@ -95,6 +95,10 @@ def _inner_path(value: str) -> str:
     return _remote_path(value)
 
 
+def _shared_path(value: str) -> str:
+    return _inner_path(value) + ("/" if value.endswith("/") else "")
+
+
 def _url(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -306,6 +310,8 @@ RemotePath = Annotated[Line, AfterValidator(_no_option), AfterValidator(_remote_
 PathPattern = Annotated[RemotePath, AfterValidator(placeholders("name", "NAME"))]
 InnerPath = Annotated[Line, AfterValidator(_no_option), AfterValidator(_inner_path)]
 """Inside a release."""
+SharedPath = Annotated[Line, AfterValidator(_no_option), AfterValidator(_shared_path)]
+"""Inside a release; a slash at its end says that it is a folder."""
 Url = Annotated[Line, AfterValidator(_url)]
 UrlPath = Annotated[Line, AfterValidator(_matching(r"/[^\s#\\]*", "should be a path that begins with `/`"))]
 HeaderName = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import posixpath
@@ -16,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from fairlead.errors import NotReady
-from fairlead.model import Tree
+from fairlead.model import IDENTITY_FILE, Tree
 from fairlead.model.tree import Entry
 
 _HASHERS = 4
@@ -108,6 +109,14 @@ class ArtifactStore:
         """Whether it is there."""
         return self.path(tree_hash).is_dir()
 
+    async def tree(self, tree_hash: str) -> Tree:
+        """What the artifact of that hash holds, read again. Raises NotReady when it is no longer what its name says."""
+        found = await asyncio.to_thread(tree_of, self.path(tree_hash))
+        tree = Tree(entries={path: entry for path, entry in found.entries.items() if path != IDENTITY_FILE})
+        if tree.hash != tree_hash:
+            raise NotReady(f"the artifact {self.path(tree_hash)} was changed", "delete it, and make a new plan")
+        return tree
+
     def add(self, source: Path, tree: Tree, extra: Mapping[str, str] | None = None) -> Path:
         """Keep what `tree` lists: files come from `source`, folders and links from the tree itself.
 
@@ -120,6 +129,13 @@ class ArtifactStore:
         for path, text in (extra or {}).items():
             write_text(place / path, text)
         return place
+
+    def keep_newest(self, number: int) -> None:
+        """Delete all but the newest so many; what is deleted can be built again."""
+        if self.folder.is_dir():
+            places = sorted(self.folder.glob("[0-9a-f]*"), key=lambda place: place.stat().st_mtime, reverse=True)
+            for place in places[number:]:
+                remove_tree(place)
 
     def _copy(self, source: Path, tree: Tree, place: Path) -> None:
         try:

@@ -23,6 +23,8 @@ from fairlead.run.watch import Watch
 
 OBSERVE_EVERY = 0.5
 """Seconds between two looks at every service while it is being switched: the resolution of measured downtime."""
+KEEP_RUNS = 50
+"""How many records of runs the lock host keeps."""
 
 
 @dataclass
@@ -259,7 +261,18 @@ async def _end(plan: Plan, session: Session, ctx: Context, verdict: str) -> Depl
     await session.release(done=True)
     deployment = deployment_of(session.run, session.lines, plan)
     ctx.tell("end", "done" if verdict == "done" else "everything is back as it was", ok=True)
+    await _forget_old_runs(session, ctx)
     return deployment
+
+
+async def _forget_old_runs(session: Session, ctx: Context) -> None:
+    """Delete the oldest records, and plans that none of the others needs; a failure is a warning."""
+    try:
+        target = await session.target(session.lock_host)
+        for head in (await target.list())[:-KEEP_RUNS]:
+            await target.forget(head.run)
+    except FairleadError as error:
+        ctx.tell("warning", f"old records could not be deleted: {error}")
 
 
 @asynccontextmanager

@@ -92,7 +92,7 @@ _COMMITTED = '[ -d "$1/releases/$2" ] && echo after || echo before'
 _UNCOMMIT = (
     _DELETE
     + """\
-cd -- "$1" || exit 1
+cd -- "$1" 2>/dev/null || exit 0
 case $(readlink current) in "releases/$2") echo "releases/$2 is live and stays" >&2; exit 1;; esac
 gone "releases/$2" && rm -f -- "releases/$2.tree" || exit 1
 shift 2; empty "$@"

@@ -101,8 +101,9 @@ def lists_have_no_doubles(ground: Ground) -> Iterator[Problem]:
             for number, name in enumerate(names):
                 if name in names[:number]:
                     yield ground.problem(ground.spot(environment, service.name, key, number), "stands here twice")
-        for number, path in enumerate(service.shared):
-            others = service.shared[:number] + service.shared[number + 1 :]
+        shared = [path.rstrip("/") for path in service.shared]
+        for number, path in enumerate(shared):
+            others = shared[:number] + shared[number + 1 :]
             if any(f"{path}/".startswith(f"{other}/") for other in others):
                 where = ground.spot(environment, service.name, "shared", number)
                 yield ground.problem(where, "is inside another shared path, or stands here twice")

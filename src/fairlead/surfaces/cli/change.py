@@ -82,9 +82,9 @@ async def deploy(
 async def _planned(app: Fairlead, plan_file: Path) -> Plan:
     """A plan from a file, if the ground has not moved since."""
     made = read_plan(plan_file)
-    now = await app.plan([change.service for change in made.services])
+    now = await app.again(made)
     if now.hash != made.hash:
-        raise Moved("the servers, the sources or fairlead.yml are no longer what this plan was made for",
+        raise Moved("the servers or fairlead.yml are no longer what this plan was made for",
                     "make and approve a new plan: `fairlead plan --out FILE`")  # fmt: skip
     return made
 

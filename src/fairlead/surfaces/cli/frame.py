@@ -59,8 +59,8 @@ def guarded(work: Callable[[], Awaitable[int]], as_json: bool) -> int:
     except FairleadError as error:
         tell_error(error, as_json)
         return error.exit_code
-    except KeyboardInterrupt:
-        click.echo("stopped", err=True)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        click.echo("stopped, nothing was changed", err=True)
         return 130
     except BrokenPipeError:
         return 141
