@@ -173,7 +173,7 @@ class ServiceEntry(Model):
     migrations: MigrationEntry | None = None
     """Changes of its databases."""
     shared: Annotated[tuple[str, ...] | str, listed_or(SharedWord, SharedPath)] = ()
-    """Paths kept beside the releases and linked into each; `uploads/` is made where it is missing, `.env` must be there.
+    """Paths kept beside the releases and linked into each: `uploads/` is made where it is missing, `.env` must exist.
     Or `verify_only`: may lie where another one's does."""
     protected: tuple[InnerPath, ...] = ()
     """A release that contains one of these paths is refused."""
