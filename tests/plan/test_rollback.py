@@ -1,0 +1,69 @@
+"""Taking a finished deployment back: by a plan of its own, or the reason why it cannot be."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pytest
+
+from fairlead.errors import NotReady
+from fairlead.model import Plan
+from fairlead.plan.rollback import DATA_REMARK, plan_rollback
+
+World = Any
+
+
+async def rollback(world: World, undone: Plan, *services: str) -> Plan:
+    installation, wanted = world.installation, services or [change.service for change in undone.services]
+    return await plan_rollback(installation, installation.environments["test"], undone, wanted, world.hosts)
+
+
+async def deployed(world: World, *services: str) -> Plan:
+    """v1, then v2 as its plan leaves it; returns that plan."""
+    for service in services:
+        await world.lay(service, "v1")
+    plan: Plan = await world.plan(**dict.fromkeys(services, "v2"))
+    for service in services:
+        await world.lay(service, "v2")
+    return plan
+
+
+async def test_the_last_one_activated_is_the_first_to_go_back(world: World) -> None:
+    undone = await deployed(world, "api", "web", "games")
+    plan = await rollback(world, undone)
+    old = {change.service: change.before for change in undone.services}
+    assert plan.kind == "rollback"
+    assert [step.title for step in plan.steps] == [f"{name}: switch to {old[name]}" for name in ("games", "web", "api")]
+    assert {change.service: change.after for change in plan.services} == old
+    assert plan.remarks == (DATA_REMARK,)
+    assert len(plan.staged) == 6, "both trees of each service are proven first"
+    assert plan == await rollback(world, undone)
+
+
+async def test_some_services_only(world: World) -> None:
+    undone = await deployed(world, "api", "web")
+    plan = await rollback(world, undone, "web")
+    assert [step.service for step in plan.steps] == ["web"]
+    assert plan.untouched.services == ("api", "games", "site")
+
+
+async def test_something_came_after_it(world: World) -> None:
+    undone = await deployed(world, "api")
+    await world.lay("api", "v3")
+    with pytest.raises(NotReady, match=r"not [0-9a-f]{12} which that deployment left"):
+        await rollback(world, undone)
+
+
+async def test_the_old_release_is_gone(world: World) -> None:
+    undone = await deployed(world, "api")
+    shutil.rmtree(world.folder_of("api") / "releases" / undone.services[0].before)
+    with pytest.raises(NotReady, match="is no longer on server"):
+        await rollback(world, undone)
+
+
+async def test_it_was_the_first_deployment(world: World) -> None:
+    undone = await world.plan(api="v1")
+    await world.lay("api", "v1")
+    with pytest.raises(NotReady, match="for the first time"):
+        await rollback(world, undone)
