@@ -9,8 +9,11 @@ from fairlead.checks.backups import check_backups, judged
 from fairlead.engines import sqlite
 from fairlead.model import Backup
 from fairlead.outside.clock import SystemClock
+from fairlead.outside.secrets import Secrets
 from support.databases import make, spec
 from support.places import Place, place
+
+NONE = Secrets(())
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0
@@ -34,7 +37,7 @@ async def test_missing_then_made_then_spoilt(anywhere: Place) -> None:
         return [f"{one.status}: {one.says}" for one in found]
 
     first = await told()
-    (made,) = await sqlite.backup(anywhere.host, databases[:1])
+    (made,) = await sqlite.backup(anywhere.host, databases[:1], NONE)
     second = await told()
     assert made.backup
     with (anywhere.home / made.backup.file).open("r+b") as file:

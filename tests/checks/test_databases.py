@@ -15,6 +15,8 @@ from fairlead.outside.secrets import Secrets
 from support.databases import make, spec
 from support.places import Place, place
 
+NONE = Secrets(())
+
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[Place]:
@@ -31,7 +33,7 @@ async def test_every_database_is_named_in_order(here: Place) -> None:
         spec("wiki", engine="postgres", path=""),
         spec("far", host="nowhere"),
     ]
-    findings = await check_databases(databases, here.hosts)
+    findings = await check_databases(databases, here.hosts, NONE)
     assert [(one.check, one.subject, one.status, one.says) for one in findings] == [
         ("database", "shop", "unknown", "this version cannot ask mariadb yet"),
         ("database", "crm", "ok", "answers, 12 kB"),
@@ -64,7 +66,7 @@ async def test_seventeen_databases_are_one_round_trip_and_a_silent_host_hides_no
         make(here.home / f"data/{name}.db")
     hosts = Counting(here)
     databases = [*(spec(name, f"data/{name}.db") for name in names), spec("far", host="silent")]
-    findings = await check_databases(databases, hosts, limit=3.0)  # type: ignore[arg-type]
+    findings = await check_databases(databases, hosts, NONE, limit=3.0)  # type: ignore[arg-type]
     assert hosts.heard == 1
     assert [one.status for one in findings] == ["ok"] * 17 + ["unknown"]
     assert findings[-1].says == "no answer within 3 s"
@@ -73,7 +75,7 @@ async def test_seventeen_databases_are_one_round_trip_and_a_silent_host_hides_no
 async def test_an_unreachable_host_is_told_for_each_of_its_databases() -> None:
     account = Account(name="gone", kind="ssh", address="127.0.0.1", port=1, user="nobody", connect_timeout=2)
     async with Hosts({"gone": account}, Secrets()) as hosts:
-        findings = await check_databases([spec("a", host="gone"), spec("b", host="gone")], hosts)
+        findings = await check_databases([spec("a", host="gone"), spec("b", host="gone")], hosts, NONE)
         with pytest.raises(Unreachable) as told:
             await hosts.get("gone")
     assert [(one.subject, one.status, one.says) for one in findings] == [
@@ -90,7 +92,7 @@ async def test_one_that_hangs_does_not_hide_the_others(here: Place, monkeypatch:
     stuck = program.replace("def look(item):", "def look(item):\n    'hangs' in item['path'] and time.sleep(60)")
     monkeypatch.setattr(sqlite, "package_text", lambda name: stuck)
     monkeypatch.setattr(sqlite, "PING_LIMIT", 0.5)
-    findings = await check_databases([spec("hangs", "data/hangs.db"), spec()], here.hosts)
+    findings = await check_databases([spec("hangs", "data/hangs.db"), spec()], here.hosts, NONE)
     assert [(one.status, one.says) for one in findings] == [
         ("unknown", "no answer within 0.5 s"),
         ("ok", "answers, 12 kB"),

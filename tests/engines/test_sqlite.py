@@ -19,8 +19,11 @@ from fairlead.engines import sqlite
 from fairlead.errors import NotReady
 from fairlead.model import Backup, Command
 from fairlead.outside.files import package_text
+from fairlead.outside.secrets import Secrets
 from support.databases import make, rows_of, spec
 from support.places import Place, place
+
+NONE = Secrets(())
 
 PROGRAM = package_text("engines/sqlite.remote")
 
@@ -42,7 +45,7 @@ def listing(folder: Path) -> dict[str, bytes]:
 
 
 async def one_backup(here: Place, **how: object) -> Backup:
-    (made,) = await sqlite.backup(here.host, [spec(**how)])
+    (made,) = await sqlite.backup(here.host, [spec(**how)], NONE)
     assert made.backup is not None, made.finding
     return made.backup
 
@@ -67,10 +70,10 @@ async def test_backup_list_and_restore_bring_the_rows_back(anywhere: Place) -> N
     anywhere.give()
     databases = [spec(), spec("empty", "data/empty.db")]
 
-    reached = await sqlite.ping(anywhere.host, databases)
-    made = await sqlite.backup(anywhere.host, databases)
+    reached = await sqlite.ping(anywhere.host, databases, NONE)
+    made = await sqlite.backup(anywhere.host, databases, NONE)
     listed = await sqlite.backups(anywhere.host, ["backups"], verify=True)
-    restored = await sqlite.restore(anywhere.host, listed[0], "data/again.db")
+    restored = await sqlite.restore(anywhere.host, listed[0], spec(), "data/again.db", NONE)
 
     assert [(one.subject, one.status) for one in reached] == [("crm", "ok"), ("empty", "ok")]
     assert [one.finding.status for one in made] == ["ok", "ok"]
@@ -87,8 +90,8 @@ async def test_nothing_but_the_store_is_touched(here: Place) -> None:
     make(here.home / "data/shop.db")
     before = listing(here.home / "data")
     databases = [spec(), spec("shop", "data/shop.db")]
-    await sqlite.ping(here.host, databases)
-    await sqlite.backup(here.host, databases)
+    await sqlite.ping(here.host, databases, NONE)
+    await sqlite.backup(here.host, databases, NONE)
     assert listing(here.home / "data") == before
     assert stat.S_IMODE((here.home / "backups").stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in (here.home / "backups").iterdir()} == {0o600}
@@ -180,8 +183,8 @@ async def test_a_bad_database_is_named_and_hides_no_other(here: Place, case: str
     make(here.home / "data/crm.db")
     with spoilt(here.home / "data/bad.db", spoil):
         databases = [spec("bad", "data/bad.db"), spec()]
-        reached = await sqlite.ping(here.host, databases)
-        made = await sqlite.backup(here.host, databases)
+        reached = await sqlite.ping(here.host, databases, NONE)
+        made = await sqlite.backup(here.host, databases, NONE)
     assert [(one.subject, one.status) for one in reached] == [("bad", "fail"), ("crm", "ok")]
     assert [one.finding.status for one in made] == ["fail", "ok"]
     assert (reached[0].says, made[0].finding.says, made[0].backup) == (says, says, None)
@@ -192,8 +195,8 @@ async def test_a_bad_database_is_named_and_hides_no_other(here: Place, case: str
 async def test_a_locked_database_is_said_to_be_locked(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "LOCK_LIMIT", 0.3)
     with locked(here.home / "data/crm.db"):
-        (reached,) = await sqlite.ping(here.host, [spec()])
-        (made,) = await sqlite.backup(here.host, [spec()])
+        (reached,) = await sqlite.ping(here.host, [spec()], NONE)
+        (made,) = await sqlite.backup(here.host, [spec()], NONE)
     says = "data/crm.db is locked by another process"
     assert (reached.status, reached.says, made.finding.says) == ("fail", says, says)
     assert list((here.home / "backups").iterdir()) == []
@@ -222,7 +225,7 @@ def index_that_lies(path: Path) -> None:
 @pytest.mark.parametrize("spoil", [damaged_below, index_that_lies])
 async def test_damage_inside_is_found_by_the_proof_of_the_copy(here: Place, spoil: Callable[[Path], None]) -> None:
     spoil(here.home / "data/crm.db")
-    (made,) = await sqlite.backup(here.host, [spec()])
+    (made,) = await sqlite.backup(here.host, [spec()], NONE)
     assert made.finding.status == "fail" and "corrupt" in made.finding.says
     assert list((here.home / "backups").iterdir()) == []
 
@@ -267,7 +270,7 @@ async def test_a_store_that_others_may_read_is_refused(here: Place, mode: int) -
     make(here.home / "data/crm.db")
     (here.home / "backups").mkdir()
     (here.home / "backups").chmod(mode)
-    (made,) = await sqlite.backup(here.host, [spec()])
+    (made,) = await sqlite.backup(here.host, [spec()], NONE)
     assert made.finding.says == "the backup store backups is open to other accounts"
     assert made.finding.hint == "type: chmod 700 backups"
 
@@ -276,14 +279,14 @@ async def test_a_store_that_is_a_link_is_refused(here: Place) -> None:
     make(here.home / "data/crm.db")
     (here.home / "elsewhere").mkdir(0o700)
     (here.home / "backups").symlink_to("elsewhere")
-    (made,) = await sqlite.backup(here.host, [spec()])
+    (made,) = await sqlite.backup(here.host, [spec()], NONE)
     assert "symbolic link" in made.finding.says
     assert list((here.home / "elsewhere").iterdir()) == []
 
 
 async def test_a_store_on_another_host_is_refused(here: Place) -> None:
     make(here.home / "data/crm.db")
-    (made,) = await sqlite.backup(here.host, [spec(store_host="vault")])
+    (made,) = await sqlite.backup(here.host, [spec(store_host="vault")], NONE)
     assert "its backup store is on vault" in made.finding.says
     with pytest.raises(NotReady, match="crm: its backup store is on vault"):
         sqlite.backup_command([spec(store_host="vault")], "v2")
@@ -295,7 +298,7 @@ async def test_a_host_without_python_says_so(here: Place, monkeypatch: pytest.Mo
         (here.home / "bin" / tool).symlink_to(shutil.which(tool) or "")
     monkeypatch.setenv("PATH", str(here.home / "bin"))
     with pytest.raises(NotReady) as told:
-        await sqlite.ping(here.host, [spec()])
+        await sqlite.ping(here.host, [spec()], NONE)
     assert told.value.what == "here has no python3 that runs"
     assert "3.7" in told.value.hint
 
@@ -304,7 +307,7 @@ async def test_an_old_python_says_so(here: Place, monkeypatch: pytest.MonkeyPatc
     old = PROGRAM.replace("sys.version_info <", "(3, 6, 15) <").replace("sys.version_info[:2]", "(3, 6)")
     monkeypatch.setattr(sqlite, "package_text", lambda name: old)
     with pytest.raises(NotReady, match=r"here: python3 is 3.6, and at least 3.7 is needed"):
-        await sqlite.ping(here.host, [spec()])
+        await sqlite.ping(here.host, [spec()], NONE)
 
 
 # -- hostile names
@@ -328,7 +331,7 @@ async def test_names_stay_what_they_are(here: Place) -> None:
     databases = [spec(name, f"data/{number}?#%41 {name.replace('/', '_')}.db") for number, name in enumerate(NAMES)]
     for one in databases:
         make(here.home / one.path, rows=3)
-    made = await sqlite.backup(here.host, databases)
+    made = await sqlite.backup(here.host, databases, NONE)
     assert [one.finding.status for one in made] == ["ok"] * len(NAMES)
     assert {one.database for one in await sqlite.backups(here.host, ["backups"])} == set(NAMES)
     assert len(list((here.home / "backups").iterdir())) == 2 * len(NAMES)
@@ -338,7 +341,7 @@ async def test_names_stay_what_they_are(here: Place) -> None:
 @pytest.mark.parametrize("name", ["", "x" * 300])
 async def test_a_name_that_no_file_can_have_is_refused(here: Place, name: str) -> None:
     make(here.home / "data/crm.db")
-    (made,) = await sqlite.backup(here.host, [spec(name)])
+    (made,) = await sqlite.backup(here.host, [spec(name)], NONE)
     assert "cannot become a file name" in made.finding.says
 
 
@@ -384,7 +387,7 @@ async def test_a_backup_that_does_not_count_says_why(here: Place, case: str) -> 
     spoil(here.home / made.file, here.home / made.manifest)
     (listed,) = await sqlite.backups(here.host, ["backups"], verify=True)
     assert why in listed.flaw and listed.database == "crm"
-    restored = await sqlite.restore(here.host, made, "again.db")
+    restored = await sqlite.restore(here.host, made, spec(), "again.db", NONE)
     assert restored.status == "fail", restored
     assert {path.name for path in here.home.iterdir()} == {"data", "backups"}
 
@@ -393,7 +396,7 @@ async def test_a_restore_refuses_other_rows_than_the_manifest_says(here: Place) 
     make(here.home / "data/crm.db")
     made = await one_backup(here)
     change_manifest(rows={"people": 11})(here.home / made.file, here.home / made.manifest)
-    restored = await sqlite.restore(here.host, made, "again.db")
+    restored = await sqlite.restore(here.host, made, spec(), "again.db", NONE)
     assert restored.says == "the restored database has other rows than its manifest says"
     assert not (here.home / "again.db").exists()
 
@@ -401,7 +404,7 @@ async def test_a_restore_refuses_other_rows_than_the_manifest_says(here: Place) 
 async def test_a_restore_refuses_a_manifest_that_changed_since(here: Place) -> None:
     make(here.home / "data/crm.db")
     made = await one_backup(here)
-    restored = await sqlite.restore(here.host, made.model_copy(update={"sha256": "0" * 64}), "again.db")
+    restored = await sqlite.restore(here.host, made.model_copy(update={"sha256": "0" * 64}), spec(), "again.db", NONE)
     assert restored.says == "the manifest has changed since the backup was chosen"
 
 
@@ -410,7 +413,7 @@ async def test_a_restore_never_replaces_anything(here: Place, there: str) -> Non
     make(here.home / "data/crm.db")
     made = await one_backup(here)
     (here.home / there).write_text("precious")
-    restored = await sqlite.restore(here.host, made, "again.db")
+    restored = await sqlite.restore(here.host, made, spec(), "again.db", NONE)
     assert (restored.status, restored.says) == ("fail", f"{there} exists already")
     assert (here.home / there).read_text() == "precious"
     assert restored.hint == "a restore only writes a new file"
@@ -450,7 +453,7 @@ async def test_the_step_knows_its_own_backup_again(anywhere: Place) -> None:
         return (await anywhere.host.run(probe)).stdout.split()[-1]
 
     words = [await word()]
-    await sqlite.backup(anywhere.host, databases[:1], label="v2")
+    await sqlite.backup(anywhere.host, databases[:1], NONE, label="v2")
     words.append(await word())
     assert (await anywhere.host.run(do)).ok
     words.append(await word())
@@ -500,7 +503,7 @@ async def test_what_a_killed_backup_left_is_taken_over(here: Place) -> None:
 async def test_a_stopped_backup_removes_its_half_copy(here: Place) -> None:
     """TERM in the middle: the copy waits for a locked database, which is where a backup spends its time."""
     with locked(here.home / "data/crm.db"):
-        task = asyncio.create_task(sqlite.backup(here.host, [spec()]))
+        task = asyncio.create_task(sqlite.backup(here.host, [spec()], NONE))
         while not (here.home / "backups/crm.part").exists():
             await asyncio.sleep(0.01)
         task.cancel()
@@ -514,7 +517,7 @@ async def test_a_stopped_backup_removes_its_half_copy(here: Place) -> None:
 
 async def test_two_backups_at_once_both_end_or_one_is_told(here: Place) -> None:
     make(here.home / "data/crm.db", rows=20_000)
-    both = await asyncio.gather(*(sqlite.backup(here.host, [spec()]) for _ in range(4)))
+    both = await asyncio.gather(*(sqlite.backup(here.host, [spec()], NONE) for _ in range(4)))
     said = {made.finding.status: made.finding.says for (made,) in both}
     assert "ok" in said and said.get("fail", "another backup of it is being written") == (
         "another backup of it is being written"

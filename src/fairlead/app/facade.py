@@ -15,7 +15,7 @@ from fairlead.checks.databases import check_databases
 from fairlead.checks.host import check_host
 from fairlead.checks.run import Asked, CheckContext, run_checks, together
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation
-from fairlead.engines import sqlite
+from fairlead.engines import ENGINES, sqlite
 from fairlead.errors import CallError, FairleadError, NotReady, OpenRun, Refused
 from fairlead.journal.history import deployment_of, step_times, timeline
 from fairlead.journal.record import read_record
@@ -163,7 +163,7 @@ class Fairlead:
         return await self._databases()
 
     async def _databases(self) -> list[Finding]:
-        return await check_databases(self.installation.databases, self.hosts, limit=HEALTH_LIMIT)
+        return await check_databases(self.installation.databases, self.hosts, self.secrets, limit=HEALTH_LIMIT)
 
     async def _backups(self) -> list[Finding]:
         return await check_backups(self._own_databases(), self.hosts, now=self.clock.now())
@@ -427,17 +427,19 @@ class Fairlead:
     async def backup(self, names: Iterable[str] = ()) -> list[Finding]:
         """Back up the environment's databases, or those named, and prove each copy."""
         databases = self._named(names)
-        able = [database for database in databases if database.engine == "sqlite"]
-        hosts = dict.fromkeys(database.host for database in able)
-        groups = [[database for database in able if database.host == host] for host in hosts]
-        made = await asyncio.gather(*(self._backup(group) for group in groups))
+        groups: dict[tuple[str, str], list[DatabaseSpec]] = {}
+        for database in databases:
+            if database.engine in ENGINES:
+                groups.setdefault((database.engine, database.host), []).append(database)
+        made = await asyncio.gather(*(self._backup(group) for group in groups.values()))
         found = {finding.subject: finding for several in made for finding in several}
         return [found.get(database.name) or _no_engine(database) for database in databases]
 
     async def _backup(self, databases: list[DatabaseSpec]) -> list[Finding]:
         try:
             host = await self.hosts.get(databases[0].host)
-            return [made.finding for made in await sqlite.backup(host, databases)]
+            engine = ENGINES[databases[0].engine]
+            return [made.finding for made in await engine.backup(host, databases, self.secrets)]
         except FairleadError as error:
             return [
                 Finding(check="backup", subject=d.name, status="unknown", says=error.what, hint=error.hint)
@@ -455,7 +457,7 @@ class Fairlead:
     async def restore(self, name: str, into: str, file: str = "") -> Finding:
         """Write the newest proven backup of a database, or the named one, into a new file on its host, and prove it."""
         database = self._named([name])[0]
-        if database.engine != "sqlite":
+        if database.engine not in ENGINES:
             return _no_engine(database)
         host = await self.hosts.get(database.store.host)
         found = [
@@ -464,7 +466,8 @@ class Fairlead:
         chosen = [one for one in found if file in ("", one.file)]
         if not chosen:
             raise CallError(f"no proven backup {file}".rstrip() + f" of {name}", "`fairlead db backups` lists them")
-        return await sqlite.restore(host, max(chosen, key=lambda one: one.started), into)
+        newest = max(chosen, key=lambda one: one.started)
+        return await ENGINES[database.engine].restore(host, newest, database, into, self.secrets)
 
     def _named(self, names: Iterable[str]) -> list[DatabaseSpec]:
         own, chosen = self._own_databases(), list(names)

@@ -6,18 +6,40 @@ from dataclasses import dataclass
 
 from fairlead.checks.looked import looked_at_all, within
 from fairlead.config.database import DatabaseSpec
-from fairlead.engines import sqlite
+from fairlead.engines import ENGINES, Engine
 from fairlead.model import Finding
 from fairlead.outside.connect import Hosts
 from fairlead.outside.host import Host
+from fairlead.outside.secrets import Secrets
 
 
-async def check_databases(databases: Sequence[DatabaseSpec], hosts: Hosts, *, limit: float = 8.0) -> list[Finding]:
+async def check_databases(
+    databases: Sequence[DatabaseSpec], hosts: Hosts, secrets: Secrets, *, limit: float = 8.0
+) -> list[Finding]:
     """Is each database reachable: one round trip for each host, all hosts at once; in the order of `databases`.
 
     After `limit` seconds what a host has not answered is `unknown`.
     """
-    return await by_host(databases, hosts, Look("database", lambda one: one.host, sqlite.ping, limit))
+    asked: list[DatabaseSpec] = [one for one in databases if one.engine in ENGINES]
+    by_engine = {
+        engine: [one for one in asked if one.engine == engine] for engine in dict.fromkeys(o.engine for o in asked)
+    }
+    answers = await asyncio.gather(
+        *(_ping(ENGINES[word], group, (hosts, secrets), limit) for word, group in by_engine.items())
+    )
+    findings = {finding.subject: finding for several in answers for finding in several}
+    return [findings.get(one.name) or not_yet("database", one) for one in databases]
+
+
+async def _ping(
+    engine: Engine, databases: Sequence[DatabaseSpec], ways: tuple[Hosts, Secrets], limit: float
+) -> list[Finding]:
+    hosts, secrets = ways
+
+    async def ask(host: Host, group: Sequence[DatabaseSpec]) -> list[Finding]:
+        return await engine.ping(host, group, secrets)
+
+    return await by_host(databases, hosts, Look("database", lambda one: one.host, ask, limit))
 
 
 @dataclass(frozen=True)
@@ -33,14 +55,13 @@ class Look:
 
 
 async def by_host(databases: Sequence[DatabaseSpec], hosts: Hosts, look: Look) -> list[Finding]:
-    """Look host by host, all at once, and say of engines that cannot be asked yet that they cannot."""
+    """Look host by host, all at once; in the order of `databases`."""
     groups: dict[str, list[DatabaseSpec]] = {}
     for one in databases:
-        if one.engine == "sqlite":
-            groups.setdefault(look.host_of(one), []).append(one)
+        groups.setdefault(look.host_of(one), []).append(one)
     found = await asyncio.gather(*(_on_host(name, group, hosts, look) for name, group in groups.items()))
     findings = {one.subject: one for answers in found for one in answers}
-    return [findings.get(one.name) or _not_yet(look.check, one) for one in databases]
+    return [findings[one.name] for one in databases]
 
 
 async def _on_host(name: str, group: Sequence[DatabaseSpec], hosts: Hosts, look: Look) -> list[Finding]:
@@ -51,6 +72,7 @@ async def _on_host(name: str, group: Sequence[DatabaseSpec], hosts: Hosts, look:
     return await looked_at_all(look.check, subjects, within(look.limit, ask()))
 
 
-def _not_yet(check: str, database: DatabaseSpec) -> Finding:
+def not_yet(check: str, database: DatabaseSpec) -> Finding:
+    """This version has no module for the database's engine: not knowing counts as no."""
     says = f"this version cannot ask {database.engine} yet"
     return Finding(check=check, subject=database.name, status="unknown", says=says)

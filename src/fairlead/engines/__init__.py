@@ -1,1 +1,11 @@
-"""What Fairlead can do with a database, one file for each engine."""
+"""What Fairlead can do with a database, one module for each engine; a new one is a module and a word here."""
+
+from __future__ import annotations
+
+from fairlead.engines import sqlite
+from fairlead.engines.engine import Engine, Made
+
+ENGINES: dict[str, Engine] = {"sqlite": sqlite}
+"""By the word that fairlead.yml uses."""
+
+__all__ = ["ENGINES", "Engine", "Made"]

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from fairlead.config.database import DatabaseSpec
+from fairlead.engines.engine import Made
 from fairlead.errors import NotReady
 from fairlead.model import Backup, Command, Finding, Result, canonical, sha256
 from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
+from fairlead.outside.secrets import Secrets
 
 Line = dict[str, Any]
 
@@ -29,14 +31,7 @@ BACKUP_LIMIT = 3600.0
 """Seconds that all backups of one call have together."""
 
 
-class Made(NamedTuple):
-    """What became of one database's backup: always a finding, and the backup where there is one."""
-
-    finding: Finding
-    backup: Backup | None
-
-
-async def ping(host: Host, databases: Sequence[DatabaseSpec]) -> list[Finding]:
+async def ping(host: Host, databases: Sequence[DatabaseSpec], secrets: Secrets) -> list[Finding]:
     """Open each database for reading, all in one round trip; findings in the order of `databases`."""
     if not databases:
         return []
@@ -46,7 +41,7 @@ async def ping(host: Host, databases: Sequence[DatabaseSpec]) -> list[Finding]:
     return [_reached(host, one, answers.get(one.name)) for one in databases]
 
 
-async def backup(host: Host, databases: Sequence[DatabaseSpec], *, label: str = "") -> list[Made]:
+async def backup(host: Host, databases: Sequence[DatabaseSpec], secrets: Secrets, *, label: str = "") -> list[Made]:
     """Back up into the databases' stores, one after the other, and prove each copy; in the order of `databases`.
 
     With a `label`, a database that already has a proven backup of that label is not copied again.
@@ -67,7 +62,7 @@ async def backups(host: Host, stores: Iterable[str], *, verify: bool = False) ->
     return [_backup(host, line) for line in lines]
 
 
-async def restore(host: Host, chosen: Backup, into: str) -> Finding:
+async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str, secrets: Secrets) -> Finding:
     """Write a backup into a new file `into` on the host and prove it there; a file that exists is refused."""
     args = {"name": chosen.database, "manifest": chosen.manifest, "sha256": chosen.sha256, "into": into}
     lines = await _ask(host, "restore", args, BACKUP_LIMIT)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from typing import TypeVar
 
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation, ServiceSpec
-from fairlead.engines import sqlite
+from fairlead.engines import ENGINES, sqlite
 from fairlead.errors import FairleadError, NotReady
 from fairlead.model import Account, Backup, Check, Plan, Run, ServiceChange, Step, Untouched, WatchTarget
 from fairlead.outside.connect import Hosts
@@ -107,8 +107,8 @@ def _touched_databases(
 
 
 async def _backups(databases: list[DatabaseSpec], changes: list[ServiceChange], hosts: Hosts) -> list[Step]:
-    """A backup of each before the first activation; only sqlite has an engine yet, and the plan says of the rest."""
-    able = [database for database in databases if database.engine == "sqlite"]
+    """A backup of each before the first activation; the plan says which have no engine yet."""
+    able = [database for database in databases if database.engine in ENGINES]
     purpose = " ".join(change.after for change in changes)
     seen: list[Backup] = []
     for name in dict.fromkeys(database.host for database in able):
@@ -126,11 +126,12 @@ def _backup(database: DatabaseSpec, label: str) -> Step:
         title=f"back up {database_name(database)}",
         host=database.host,
         phase="stage",
-        do=Run(command=sqlite.backup_command([database], label)),
-        probe=sqlite.backup_probe([database], label),
+        do=Run(command=ENGINES[database.engine].backup_command([database], label)),
+        probe=ENGINES[database.engine].backup_probe([database], label),
         back="stays",
         shows=(
-            f"sqlite backup {database.path} -> {database.store.path}, with SHA-256, row counts and integrity check",
+            f"back up {database.engine} {database_name(database)} -> {database.store.path}, "
+            "with SHA-256, row counts and integrity check",
         ),
     )
 
@@ -175,7 +176,7 @@ def _remarks(steps: Iterable[Step], databases: Iterable[DatabaseSpec]) -> Iterab
     if several := list(databases):
         yield DATA_REMARK
         for database in several:
-            if database.engine != "sqlite":
+            if database.engine not in ENGINES:
                 yield f"{database_name(database)} is not backed up: there is no engine for {database.engine} yet"
     for step in steps:
         yield from step.warns
