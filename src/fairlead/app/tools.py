@@ -76,6 +76,8 @@ def read_plan(path: Path) -> Plan:
     """Read a plan from a file. Raises CallError when it is not one, or one of another format."""
     try:
         plan = Plan.model_validate_json(read_text(path))
+    except NotReady as error:
+        raise CallError(error.what, "`fairlead plan --out FILE` makes one") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
