@@ -125,9 +125,16 @@ def backup(one: Backup) -> str:
 
 def verdict(found: Iterable[Finding], yes: str, no: str) -> str:
     """The last line of an answer."""
-    blocking = blockers(found)
-    names = ", ".join(dict.fromkeys(f"{one.check} {one.subject}" for one in blocking))
-    return yes if not blocking else f"{no}: {names}"
+    by_check: dict[str, list[str]] = {}
+    for one in blockers(found):
+        by_check.setdefault(one.check, []).append(one.subject)
+    told = [f"{check} {_some(list(dict.fromkeys(subjects)))}" for check, subjects in by_check.items()]
+    return f"{no}: {'; '.join(told)}" if told else yes
+
+
+def _some(names: list[str]) -> str:
+    """At most four names, and how many more: the lines above have them all."""
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
 
 
 class Progress:
