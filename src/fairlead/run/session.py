@@ -6,6 +6,7 @@ import asyncio
 import secrets as randomness
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Literal
 
 from fairlead.errors import Fenced, Halted, Lost, Unreachable
@@ -53,6 +54,7 @@ class Session:
         self._pen = asyncio.Lock()
         self._pending: list[Entry] = []
         self._renewer: asyncio.Task[None] | None = None
+        self._claiming = False
 
     async def target(self, host: str) -> Target:
         """The environment's folder on that account, through its open connection."""
@@ -71,12 +73,20 @@ class Session:
     async def acquire(self, mode: Literal["new", "resume", "anew"], run: str, lease: Lease) -> Acquired:
         """Take the lock: `new` for a run of its own, `resume` for the open one, `anew` to raise our own token."""
         self.lease = lease
-        lock = await self.target(self.lock_host)
-        held = await lock.acquire(mode, self.nonce, lease.ttl, run, self.who, self.token)
-        self.token, self.run = held.token, held.run
-        self._hear(held.now)
+        held = await self._claim(mode, run, self.token)
         if self._renewer is None:
             self._renewer = asyncio.create_task(self._renew(asyncio.current_task()), name="renew the lease")
+        return held
+
+    async def _claim(self, mode: Literal["new", "resume", "anew"], run: str, minimum: int) -> Acquired:
+        lock = await self.target(self.lock_host)
+        self._claiming = True
+        try:
+            held = await lock.acquire(mode, self.nonce, self.lease.ttl, run, self.who, minimum)
+            self.token, self.run = held.token, held.run
+        finally:
+            self._claiming = False
+        self._hear(held.now)
         return held
 
     async def raise_fences(self, hosts: Iterable[str], patience: float = 0.0) -> None:
@@ -108,11 +118,7 @@ class Session:
             if higher <= self.token:
                 raise
             # A fence above the lock: the lock host lost its memory. Climb above it and raise again.
-            held = await (await self.target(self.lock_host)).acquire(
-                "anew", self.nonce, self.lease.ttl, self.run, self.who, higher
-            )
-            self.token = held.token
-            self._hear(held.now)
+            await self._claim("anew", self.run, higher)
             await self._raise(self.lock_host, patience)
             raised = await target.raise_fence(self.token, patience, wait=STUCK_AFTER)
         self._offsets[host] = raised.now - self.lock_now()
@@ -155,6 +161,7 @@ class Session:
             await self.append(intent)
             began = self.clock.monotonic()
             done = await self._behind_fence(step, what, change_id)
+        done = replace(done, output=self.secrets.redact(done.output))  # a program may say what it was told
         seconds = round(self.clock.monotonic() - began, 3)
         self.later(intent.model_copy(update={"kind": "outcome", "rc": done.rc, "seconds": seconds}))
         return done
@@ -238,12 +245,15 @@ class Session:
         """Renew every third of the lease. Fenced: cancel the holder, who then changes nothing more."""
         while True:
             await asyncio.sleep(self.lease.ttl / 3)
+            token = self.token
             try:
                 lock = await self.target(self.lock_host)
-                self._hear(await lock.renew(self.token, self.run, self.lease.ttl))
+                self._hear(await lock.renew(token, self.run, self.lease.ttl))
             except (Unreachable, Lost):
                 continue  # the lease says how long this may go on; the hosts refuse changes after it
             except Fenced as error:
+                if self._claiming or token != self.token:
+                    continue  # the higher token may be our own; if it is not, the claim itself is refused
                 self.fenced = error
                 if holder is not None:
                     holder.cancel("somebody took over")

@@ -1,0 +1,57 @@
+"""One holder of the lock, against real accounts."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from fairlead.errors import Fenced
+from fairlead.journal.target import Acquired, FencedBy
+from support.small import HERE, Site, site, small
+
+
+async def refused_renewal(
+    here: Site, monkeypatch: pytest.MonkeyPatch, *, by_itself: bool
+) -> tuple[bool, Fenced | None]:
+    """Take a higher token, answered only when the renewal of the lower one was refused: was the holder cancelled?"""
+    async with here.held() as (session, _):
+        target, refused = await session.target(HERE), asyncio.Event()
+        acquire, renew = target.acquire, target.renew
+
+        async def slow_acquire(*words: object) -> Acquired:
+            held = await acquire(*words)  # type: ignore[arg-type]
+            await refused.wait()
+            return held
+
+        async def heard_renew(*words: object) -> int:
+            try:
+                return await renew(*words)  # type: ignore[arg-type]
+            except FencedBy:
+                refused.set()
+                raise
+
+        monkeypatch.setattr(target, "renew", heard_renew)
+        try:
+            if by_itself:
+                monkeypatch.setattr(target, "acquire", slow_acquire)
+                await session.acquire("anew", session.run, session.lease)
+                await asyncio.sleep(0)
+            else:
+                await acquire("anew", session.nonce, session.lease.ttl, session.run, "anna")
+                await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            return True, session.fenced
+        return False, session.fenced
+
+
+@pytest.mark.parametrize("by_itself", [True, False], ids=["its own higher token", "somebody else's"])
+async def test_a_refused_renewal_stops_the_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_itself: bool
+) -> None:
+    async with site(tmp_path, [small("a")]) as here:
+        here.plan = here.plan.model_copy(update={"lease": here.plan.lease.model_copy(update={"ttl": 1})})
+        cancelled, fenced = await refused_renewal(here, monkeypatch, by_itself=by_itself)
+        assert cancelled is not by_itself
+        assert (fenced is None) is by_itself
