@@ -1,0 +1,367 @@
+"""A test is believed only after it has failed: promises of the product are broken one by one, and it must be noticed.
+
+Each mutation is made in a copy of the working tree, and the tests that hold its promise are run there: they pass
+without it, and fail with it. A mutation whose place is gone is a failure too: it has to move with the product.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from prove.table import Row
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 300.0
+"""Seconds that the tests of one mutation may take."""
+
+
+class Mutation(NamedTuple):
+    """One promise broken."""
+
+    name: str
+    file: str
+    """Below src/fairlead."""
+    old: str
+    """Stands there exactly once."""
+    new: str
+    tests: tuple[str, ...]
+    """Below tests; each must pass without the mutation, and one must fail with it."""
+
+
+TARGET = "journal/target.sh"
+RUNNER = "run/test_runner.py"
+OPERATE = "run/test_operate.py"
+RELEASE = "strategies/test_release.py"
+
+MUTATIONS = (
+    Mutation(
+        "the record is not flushed to the disk",
+        TARGET,
+        """printf '%s' "$2" >>"$record" && sync -d "$record" ||""",
+        """printf '%s' "$2" >>"$record" ||""",
+        ("run/test_durability.py",),
+    ),
+    Mutation(
+        "the lock is renamed without being flushed",
+        TARGET,
+        """>"$1.new" && sync "$1.new" && mv""",
+        """>"$1.new" && mv""",
+        ("run/test_durability.py",),
+    ),
+    Mutation(
+        "a change runs whatever the fence says",
+        TARGET,
+        """[ "$fence_token $fence_state" = "$1 open" ] || no fenced""",
+        """true || no fenced""",
+        (f"{RUNNER}::test_a_host_that_somebody_else_raised_accepts_nothing_of_ours",),
+    ),
+    Mutation(
+        "the record takes lines of an older token",
+        TARGET,
+        """[ "$lock_state $lock_token $lock_run" = "held $1 $2" ] || no fenced""",
+        """[ "$lock_state $lock_run" = "held $2" ] || no fenced""",
+        (f"{RUNNER}::test_who_was_fenced_changes_and_writes_nothing_more",),
+    ),
+    Mutation(
+        "a lease that is not over protects nobody",
+        TARGET,
+        """[ "$lease_token" = "$lock_token" ] && [ "$lease_end" -gt "$now" ]; then""",
+        """false; then""",
+        (f"{OPERATE}::test_a_second_operator_is_refused_and_the_first_keeps_the_lock",),
+    ),
+    Mutation(
+        "a change begins after its lease is over",
+        TARGET,
+        """[ "$(date +%s)" -le "$2" ] || no late""",
+        """true || no late""",
+        ("journal/test_target_script.py::test_refused_change_did_not_begin",),
+    ),
+    Mutation(
+        "a record in which the token falls is believed",
+        "journal/record.py",
+        "if lines and line.token < lines[-1].token:",
+        "if lines and line.token < 0:",
+        ("journal/test_record.py::test_refuses",),
+    ),
+    Mutation(
+        "a torn line of the record is believed",
+        "journal/record.py",
+        "if match[3].decode() != _sum(seq, token, text):",
+        "if len(match[3]) != 16:",
+        ("journal/test_record.py",),
+    ),
+    Mutation(
+        "the exit code of a change is swallowed",
+        "run/runner.py",
+        "            if done.rc != 0:\n                raise WayBack(",
+        "            if done.rc < 0:\n                raise WayBack(",
+        (f"{RUNNER}::test_a_failing_change_turns_round_and_says_why",),
+    ),
+    Mutation(
+        "a probe that does not answer is taken for `after`",
+        "run/runner.py",
+        'else "cannot_tell"  #',
+        'else "after"  #',
+        (f"{RUNNER}::test_a_probe_that_does_not_answer_cannot_tell",),
+    ),
+    Mutation(
+        "what cannot be told is taken for done",
+        "run/table.py",
+        '"begun": ("do", "seen", "undo_then_do", "halt"),',
+        '"begun": ("do", "seen", "undo_then_do", "seen"),',
+        ("run/test_table.py", f"{RUNNER}::test_forward_from_every_state"),
+    ),
+    Mutation(
+        "the way back undoes what it found",
+        "run/table.py",
+        '"found": ("next", "next", "halt", "halt"),',
+        '"found": ("next", "undo", "undo", "halt"),',
+        (f"{RUNNER}::test_the_way_back_leaves_found_stays_and_data_and_says_so",),
+    ),
+    Mutation(
+        "an undo counts without a look at what it did",
+        "run/runner.py",
+        '            await self._change(step, "undo", alone=alone)\n        raise Halted(',
+        '            await self._change(step, "undo", alone=alone)\n            return\n        raise Halted(',
+        (f"{RUNNER}::test_an_undo_counts_only_when_the_probe_says_before",),
+    ),
+    Mutation(
+        "a lost change is simply sent again",
+        "run/runner.py",
+        "            await self.session.recover(self.plan.hosts)\n",
+        "            pass\n",
+        (f"{RUNNER}::test_a_lost_connection_is_climbed_over_and_nothing_is_done_twice",),
+    ),
+    Mutation(
+        "the next service is touched before the last one is proven",
+        "run/runner.py",
+        "            if last_of_service:\n",
+        "            if number + 1 == len(steps):\n",
+        (f"{RUNNER}::test_a_service_that_is_not_proven_turns_the_run_round",),
+    ),
+    Mutation(
+        "the old state is not proven after a way back",
+        "run/runner.py",
+        "        if blockers(findings):\n            raise Halted(",
+        "        if not findings and blockers(findings):\n            raise Halted(",
+        (f"{OPERATE}::test_an_old_state_that_is_not_proven_asks_for_a_human",),
+    ),
+    Mutation(
+        "the way back is not recorded before the first change",
+        "run/operate.py",
+        "        way_back=plan.way_back_hash,\n",
+        "",
+        (f"{OPERATE}::test_a_run_that_ends_well",),
+    ),
+    Mutation(
+        "things are undone before the turn is recorded",
+        "run/runner.py",
+        'await self.session.append(Entry(kind="back", says=why, who=self.session.who))',
+        'self.session.later(Entry(kind="back", says=why, who=self.session.who))',
+        (f"{RUNNER}::test_the_way_back_is_recorded_before_anything_is_undone",),
+    ),
+    Mutation(
+        "a plan is carried out though its ground has moved",
+        "run/operate.py",
+        "(await replan()).hash != plan.hash:",
+        "(await replan()).hash == '':",
+        (f"{OPERATE}::test_ground_that_moved_between_plan_and_lock",),
+    ),
+    Mutation(
+        "a note takes the number of a line that nobody answered",
+        "run/operate.py",
+        "        await session.read()  # an append that",
+        "        # an append that",
+        (f"{OPERATE}::test_a_note_never_takes_the_number_of_a_line_that_nobody_answered",),
+    ),
+    Mutation(
+        "the switch comes without a look at the trees",
+        "run/runner.py",
+        '        await self._must_be_ok(self.plan.staged, "after staging", patience=0)\n',
+        "",
+        (f"{RELEASE}::test_a_release_that_somebody_changed_is_seen_before_the_switch",),
+    ),
+    Mutation(
+        "what arrived is put in place unseen",
+        "strategies/release.py",
+        '[ "${have%% *}" = "$tree" ] || {',
+        "true || {",
+        (f"{RELEASE}::test_what_arrived_otherwise_is_not_put_in_place",),
+    ),
+    Mutation(
+        "the live release is removed",
+        "strategies/release.py",
+        'is live and stays" >&2; exit 1;; esac',
+        'is live and stays" >&2;; esac',
+        (f"{RELEASE}::test_the_live_release_is_never_removed",),
+    ),
+    Mutation(
+        "folders that are not ours are pruned",
+        "strategies/release.py",
+        " and _OURS.fullmatch(name)]",
+        "]",
+        (f"{RELEASE}::test_old_releases_are_deleted_but_never_new_old_or_foreign_ones",),
+    ),
+    Mutation(
+        "the link is removed before the new one is there",
+        "strategies/release.py",
+        'ln -sfn -- "releases/$id" .current.new; mv -fT .current.new current; sync .)',
+        'rm -f current; sleep 0.1; ln -sfn -- "releases/$id" current; sync .)',
+        (f"{RELEASE}::test_there_is_a_live_release_at_every_moment",),
+    ),
+    Mutation(
+        "the running release is not asked who it is",
+        "strategies/proof.py",
+        "    if service.identity is None or not release:\n",
+        "    if service.identity is None or release:\n",
+        ("plan/test_deploy.py::test_what_is_proven_and_when",),
+    ),
+    Mutation(
+        "429 is taken for an answer",
+        "checks/http.py",
+        "answer.status == 429 and 429 not in check.status",
+        "answer.status == 430",
+        ("checks/test_http.py::test_answers_are_judged",),
+    ),
+    Mutation(
+        "the hash of a tree leaves out modes",
+        "model/tree.py",
+        "{e.kind} {e.mode:o} ",
+        "{e.kind} 644 ",
+        ("model/test_tree.py",),
+    ),
+    Mutation(
+        "a copy of a database counts without an integrity check",
+        "engines/sqlite.remote",
+        'db.execute("pragma integrity_check(1)").fetchone()',
+        """db.execute("select 'ok'").fetchone()""",
+        ("engines/test_sqlite.py::test_damage_inside_is_found_by_the_proof_of_the_copy",),
+    ),
+    Mutation(
+        "a backup counts though its SHA-256 is another",
+        "engines/sqlite.remote",
+        'one["intact"] = digest(one["file"]) == one["sha256"]',
+        'one["intact"] = True',
+        ("engines/test_sqlite.py::test_a_backup_that_does_not_count_says_why",),
+    ),
+    Mutation(
+        "a secret is put into the argument list",
+        "run/session.py",
+        "        stdin = await self.secrets.stdin_of(command)\n",
+        "        stdin = await self.secrets.stdin_of(command)\n"
+        "        command = command.model_copy(update={'argv': (*command.argv, stdin.decode())})\n",
+        (f"{RUNNER}::test_secrets_go_in_by_standard_input_only",),
+    ),
+    Mutation(
+        "host keys are not checked",
+        "outside/ssh_master.py",
+        '"StrictHostKeyChecking": "yes"',
+        '"StrictHostKeyChecking": "no"',
+        ("outside/test_ssh.py::test_each_trouble_says_what_it_is",),
+    ),
+    Mutation(
+        "unknown keys of fairlead.yml are overlooked",
+        "model/base.py",
+        'extra="forbid"',
+        'extra="ignore"',
+        ("config/test_errors.py::test_what_is_said",),
+    ),
+    Mutation(
+        "the watch overlooks the share of errors",
+        "run/watch.py",
+        "share.errors / share.requests > rules.error_share",
+        "share.errors / share.requests > 1",
+        ("run/test_watch.py::test_judge",),
+    ),
+    Mutation(
+        "the watch goes back for a single failed request",
+        "run/watch.py",
+        " and share.errors > 1 and ",
+        " and ",
+        ("run/test_watch.py::test_judge",),
+    ),
+    Mutation(
+        "a visitor writes a 5xx into the access log",
+        "run/watch.py",
+        r"""/^[^"]*"([^"\\\\]|\\\\.)*" 5[0-9][0-9]( |$)/ { bad = 1 }""",
+        r"""/" 5[0-9][0-9]( |$)/ { bad = 1 }""",
+        ("run/test_watch.py::test_what_is_counted",),
+    ),
+)
+
+
+class Copy:
+    """The working tree's product and tests, in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("src", "tests"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "FAIRLEAD"))}
+        self.environ = {**kept, "PYTHONPATH": str(folder / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def imported(self) -> bool:
+        """Whether a process of ours really gets the copy."""
+        said = self._run("-c", "import fairlead; print(fairlead.__file__)").stdout.strip()
+        return Path(said).is_relative_to(self.folder)
+
+    def tested(self, tests: tuple[str, ...]) -> tuple[bool, str]:
+        """Whether these tests pass; and the end of what they say."""
+        words = ("-x", "-q", "--no-header", "-p", "no:cacheprovider", f"--basetemp={self.folder / 'tmp'}")
+        try:
+            done = self._run("-m", "pytest", *words, *(f"tests/{test}" for test in tests))
+        except subprocess.TimeoutExpired:
+            return False, f"not ended after {PATIENCE:.0f} s"
+        if done.returncode not in (0, 1):  # 1 = a test has failed; all else is not an answer
+            raise RuntimeError(f"pytest ended with {done.returncode}: {done.stdout[-500:]}{done.stderr[-500:]}")
+        told = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+        return done.returncode == 0, (told or done.stdout.splitlines() or [""])[-1][:200]
+
+    def caught(self, mutation: Mutation) -> str:
+        """Why it counts as not caught; empty = a test has failed, as it should."""
+        file = self.folder / "src" / "fairlead" / mutation.file
+        text = file.read_text()
+        if text.count(mutation.old) != 1:
+            return f"its place is there {text.count(mutation.old)} times in {mutation.file}"
+        file.write_text(text.replace(mutation.old, mutation.new))
+        try:
+            passed, says = self.tested(mutation.tests)
+        except RuntimeError as error:
+            return str(error)
+        finally:
+            file.write_text(text)
+        print(f"   {mutation.name}: {'NOT CAUGHT' if passed else f'caught, {says}'}", flush=True)
+        return f"not caught by {', '.join(mutation.tests)}" if passed else ""
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, *words]
+        return subprocess.run(argv, cwd=self.folder, env=self.environ, capture_output=True, text=True, timeout=PATIENCE)
+
+
+def experiment(scale: float, seed: int, only: int | None = None) -> Iterator[Row]:
+    """All mutations, whatever the scale; `only` one of them, by its number from 0."""
+    del scale, seed
+    chosen = MUTATIONS if only is None else MUTATIONS[only : only + 1]
+    with tempfile.TemporaryDirectory(prefix="fl-mutations-") as folder:
+        copy = Copy(Path(folder))
+        if not copy.imported():
+            yield Row("the copy is what is tested", 1, ["another fairlead is imported"])
+            return
+        began = time.monotonic()
+        passed, says = copy.tested(tuple(dict.fromkeys(test for mutation in chosen for test in mutation.tests)))
+        failed = [] if passed else [f"{says}; again with `python -m prove mutations`"]
+        yield Row("their tests without a mutation", 1, failed, time.monotonic() - began)
+        for mutation in chosen if passed else ():
+            began, number = time.monotonic(), MUTATIONS.index(mutation)
+            why = copy.caught(mutation)
+            failed = [f"{why}; again with `python -m prove mutations --only {number}`"] if why else []
+            yield Row(mutation.name, 1, failed, time.monotonic() - began)
