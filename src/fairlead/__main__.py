@@ -1,3 +1,3 @@
 from fairlead.surfaces.cli import main
 
-main()
+main(prog_name="fairlead")

@@ -425,6 +425,14 @@ async def test_an_uploaded_tree_is_the_tree(kind: type[WatchedHost], home: Path,
     assert (await target.read()).receipts[-1].rc == 0
 
 
+async def test_a_plan_may_ask_for_a_tar_stream(home: Path, tree: Path) -> None:
+    target = Target(RsyncHost(home), "prod")
+    await target.raise_fence(1)
+    streamed = UPLOAD.model_copy(update={"by": "tar"})
+    assert (await target.upload(1, "1.a.1", soon(), tree, streamed)).rc == 0
+    assert shape(home / UPLOAD.to) == shape(tree)
+
+
 async def test_an_rsync_upload_puts_the_script_first(home: Path, tree: Path) -> None:
     await Target(WatchedHost(home), "prod").raise_fence(1)
     for script in (home / ".fairlead").glob("fl-*.sh"):

@@ -314,7 +314,7 @@ def test_patience_comes_before_term_and_grace_before_kill(plain: ShellAccount) -
     with running(plain, *plain.change("1.a.1", "sh", "-c", STUBBORN)):
         began = time.monotonic()
         assert take_over(plain, patience=2, grace=1).word == "ok"
-        assert time.monotonic() - began > 1.9
+        assert time.monotonic() - began > 2.9
 
 
 def test_with_patience_a_change_may_end_by_itself(account: ShellAccount) -> None:

@@ -8,6 +8,7 @@ import pytest
 from fairlead.errors import CallError, ConfigError, Unreachable
 from fairlead.model import Account, Command
 from fairlead.outside.connect import Hosts
+from fairlead.outside.secrets import Secrets
 from support.sshd import Sshd
 
 TRUE = Command(argv=("true",))
@@ -95,3 +96,11 @@ async def test_accounts_that_make_no_sense(name: str, via: str, kind: str, error
     async with Hosts({"a": one, "b": other}, Sshd(Path("unused")).secrets) as hosts:
         with pytest.raises(error, match=words):
             await hosts.get(name)
+
+
+async def test_paths_on_this_machine_are_meant_from_the_folder_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    account = Account(name="here", kind="local", home="server")
+    async with Hosts({"here": account}, Secrets(()), tmp_path) as hosts:
+        host = await hosts.get("here")
+        assert (await host.run(Command(argv=("pwd",)))).stdout.strip() == str(tmp_path / "server")

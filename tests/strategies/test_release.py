@@ -145,6 +145,19 @@ async def test_one_release_after_the_other(tmp_path: Path) -> None:
         assert not list(here.place.glob("releases/.part-*"))
 
 
+async def test_a_host_without_rsync_gets_a_tar_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in Path("/usr/bin").iterdir():
+        if tool.name != "rsync":
+            (tools / tool.name).symlink_to(tool)
+    monkeypatch.setenv("PATH", str(tools))
+    async with world(tmp_path / "world") as here:
+        assert not (await here.found()).rsync
+        (upload,) = [step.do for step in await here.steps("v1") if isinstance(step.do, Upload)]
+        assert upload.by == "tar"
+
+
 async def test_the_folder_may_be_moved_or_chrooted(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         await here.deploy("v1")

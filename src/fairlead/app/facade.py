@@ -103,7 +103,7 @@ class Fairlead:
         self.store = Store(places.state / "history.db")
         self._stack.callback(self.store.close)
         accounts = {name: host.account for name, host in self.installation.hosts.items()}
-        self.hosts = await self._stack.enter_async_context(Hosts(accounts, self.secrets))
+        self.hosts = await self._stack.enter_async_context(Hosts(accounts, self.secrets, self.config_path.parent.absolute()))
         self.http = await self._stack.enter_async_context(HttpClient())
         return self
 
@@ -235,7 +235,8 @@ class Fairlead:
         async def one(name: str) -> Artifact:
             async with places:
                 service = self.environment.services[name]
-                return await prepare(service, self.config_path.parent.absolute(), env, self.artifacts)
+                base = self.config_path.parent.absolute()
+                return await prepare(service, base, env, self.artifacts, clean=self.secrets.redact)
 
         names = list(names)
         self._tell("phase", "preparing: " + ", ".join(names))
@@ -357,7 +358,7 @@ class Fairlead:
             clock=self.clock,
             checks=self.check,
             who=who(),
-            listen=self.listen,
+            listen=self._hear,
             stop=self.stop,
             expected=expected,
             keep=keep,
@@ -476,7 +477,11 @@ class Fairlead:
         return [database for database in own if not chosen or database.name in chosen]
 
     def _tell(self, kind: str, says: str) -> None:
-        self.listen(Event.model_validate({"at": self.clock.now(), "kind": kind, "says": says}))
+        self._hear(Event.model_validate({"at": self.clock.now(), "kind": kind, "says": says}))
+
+    def _hear(self, event: Event) -> None:
+        """Hand an event on without secrets: what a program said may be in it."""
+        self.listen(event.model_copy(update={"says": self.secrets.redact(event.says)}))
 
 
 def _chosen(installation: Installation, name: str) -> EnvironmentSpec:

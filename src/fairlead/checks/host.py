@@ -37,7 +37,6 @@ _PROGRAMS = {
     "lock": "flock or perl",
     "proc": "/proc of Linux",
     "python3": "python3, 3.7 or newer, with sqlite3",
-    "rsync": "rsync",
 }
 """What the script asks for, and what a person installs for it."""
 
@@ -88,7 +87,7 @@ async def check_host(
 
 async def _look(hosts: Hosts, name: str, python: bool, folders: tuple[str, ...], clock: Clock) -> Finding:
     host = await hosts.get(name)
-    programs = ["python3"] * python + ["rsync"] * (host.copies_with == "rsync")
+    programs = ["python3"] * python
     places = (host.account.state, *folders)
     sent = clock.now()
     result = await host.run(shell(package_text("checks/host.sh"), " ".join(programs), *places, timeout=30.0))

@@ -168,7 +168,7 @@ class Target:
         timeout: float = 1800.0,
     ) -> Done:
         """Copy what is in the folder `source` to `upload.to`, as a change; `timeout` in seconds. Errors as `run`."""
-        if self.host.copies_with == "tar":
+        if "tar" in (upload.by, self.host.copies_with):
             command = shell('mkdir -p -- "$1" && cd -- "$1" && exec tar -x -o -m -p -f -', upload.to, timeout=timeout)
             content = await asyncio.to_thread(pack, source)
             return await self.run(token, change_id, late, command, grace=grace, beat=beat, stdin=content)

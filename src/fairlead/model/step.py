@@ -35,6 +35,8 @@ class Upload(Model):
     files: int
     size: int
     """Bytes."""
+    by: Literal["", "tar"] = ""
+    """tar: as one stream, because the host has no rsync; empty = as the connection copies best."""
 
     def __str__(self) -> str:
         return f"upload {self.files} files, {self.size} bytes -> {self.to}"

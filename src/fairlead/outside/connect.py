@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -19,8 +20,9 @@ class Hosts:
     `async with Hosts(accounts, secrets) as hosts: host = await hosts.get("plesk")`
     """
 
-    def __init__(self, accounts: Mapping[str, Account], secrets: Secrets) -> None:
-        self._accounts, self._secrets = dict(accounts), secrets
+    def __init__(self, accounts: Mapping[str, Account], secrets: Secrets, base: Path | None = None) -> None:
+        """`base`: the folder of fairlead.yml, from which relative paths on this machine are meant."""
+        self._accounts, self._secrets, self._base = dict(accounts), secrets, base
         self._made: dict[str, LocalHost | SshHost] = {}
         self._replaced: list[LocalHost | SshHost] = []
 
@@ -66,8 +68,14 @@ class Hosts:
         if name not in self._accounts:
             raise CallError(f"there is no host named {name}", hint=f"known are: {', '.join(sorted(self._accounts))}")
         if name not in self._made:  # hosts that others jump through are made before those
-            self._made[name] = self._make(self._accounts[name], (*asked, name))
+            self._made[name] = self._make(self._placed(self._accounts[name]), (*asked, name))
         return self._made[name]
+
+    def _placed(self, account: Account) -> Account:
+        """Its paths on this machine as they are from here; in fairlead.yml and in plans they are relative."""
+        names = [name for name in ("home", "known_hosts", "ssh_config") if getattr(account, name)]
+        places = {name: str((self._base or Path()) / Path(getattr(account, name)).expanduser()) for name in names}
+        return account.model_copy(update=places)
 
     def _make(self, account: Account, asked: tuple[str, ...]) -> LocalHost | SshHost:
         if account.kind == "local":

@@ -34,6 +34,7 @@ _OURS = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 
 _LOOK = (
     """\
+command -v rsync >/dev/null || echo no-rsync
 cd -- "$1" 2>/dev/null || { printf 'absent\\n\\nlisting\\n'; exit 0; }
 [ -d releases ] && echo had releases
 [ -d shared ] && find shared -type d -printf 'had %p\\n'
@@ -163,6 +164,8 @@ class Found(Model):
     """There is no folder for the service yet."""
     had: tuple[str, ...] = ()
     """Which of the folders `releases`, `shared` and those in `shared` are there."""
+    rsync: bool = True
+    """The host has rsync."""
     tree: Tree = Tree(entries={})
     """Content of the live release."""
 
@@ -191,6 +194,7 @@ def read_look(stdout: str) -> Found:
         owners=tuple(words.get("owner", [])),
         loose="loose" in words,
         shared=tuple(words.get("shared", [])),
+        rsync="no-rsync" not in words,
         absent="absent" in words,
         had=tuple(words.get("had", [])),
         tree=parse_listing(listing.encode()),
@@ -279,6 +283,7 @@ def _upload(service: ServiceSpec, tree: Tree, found: Found) -> Step:
         link_from=f"../{found.current}" if _may_link(service, found) else "",
         files=tree.files,
         size=tree.size,
+        by="" if found.rsync else "tar",
     )
     probe = shell(_UPLOADED, service.path, new, tree.hash, timeout=300)
     undo = shell(_REMOVE_UPLOAD, service.path, new, *_made(service, found), timeout=300)
