@@ -152,6 +152,7 @@ async def test_a_host_without_rsync_gets_a_tar_stream(tmp_path: Path, monkeypatc
         if tool.name != "rsync":
             (tools / tool.name).symlink_to(tool)
     monkeypatch.setenv("PATH", str(tools))
+    (tmp_path / "world").mkdir()
     async with world(tmp_path / "world") as here:
         assert not (await here.found()).rsync
         (upload,) = [step.do for step in await here.steps("v1") if isinstance(step.do, Upload)]
