@@ -247,7 +247,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a backup counts though its SHA-256 is another",
-        "engines/sqlite.remote",
+        "engines/store.remote",
         'one["intact"] = digest(one["file"]) == one["sha256"]',
         'one["intact"] = True',
         ("engines/test_sqlite.py::test_a_backup_that_does_not_count_says_why",),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.checks.databases import check_databases
-from fairlead.engines import sqlite
+from fairlead.engines import sqlite, store
 from fairlead.errors import Unreachable
 from fairlead.model import Account, Command, Result
 from fairlead.outside.connect import Hosts
@@ -88,9 +88,9 @@ async def test_one_that_hangs_does_not_hide_the_others(here: Place, monkeypatch:
     """As on a dead network disk: opening the file never returns."""
     make(here.home / "data/crm.db")
     make(here.home / "data/hangs.db")
-    program = sqlite.package_text("engines/sqlite.remote")
+    program = store.program("sqlite")
     stuck = program.replace("def look(item):", "def look(item):\n    'hangs' in item['path'] and time.sleep(60)")
-    monkeypatch.setattr(sqlite, "package_text", lambda name: stuck)
+    monkeypatch.setattr(store, "program", lambda engine: stuck)
     monkeypatch.setattr(sqlite, "PING_LIMIT", 0.5)
     findings = await check_databases([spec("hangs", "data/hangs.db"), spec()], here.hosts, NONE)
     assert [(one.status, one.says) for one in findings] == [

@@ -15,17 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.engines import sqlite
+from fairlead.engines import sqlite, store
 from fairlead.errors import NotReady
 from fairlead.model import Backup, Command
-from fairlead.outside.files import package_text
 from fairlead.outside.secrets import Secrets
 from support.databases import make, rows_of, spec
 from support.places import Place, place
 
 NONE = Secrets(())
 
-PROGRAM = package_text("engines/sqlite.remote")
+PROGRAM = store.program("sqlite")
 
 
 @pytest.fixture
@@ -72,7 +71,7 @@ async def test_backup_list_and_restore_bring_the_rows_back(anywhere: Place) -> N
 
     reached = await sqlite.ping(anywhere.host, databases, NONE)
     made = await sqlite.backup(anywhere.host, databases, NONE)
-    listed = await sqlite.backups(anywhere.host, ["backups"], verify=True)
+    listed = await store.backups(anywhere.host, ["backups"], verify=True)
     restored = await sqlite.restore(anywhere.host, listed[0], spec(), "data/again.db", NONE)
 
     assert [(one.subject, one.status) for one in reached] == [("crm", "ok"), ("empty", "ok")]
@@ -134,7 +133,7 @@ async def test_a_writer_that_wakes_while_its_database_is_copied_at_rest_is_notic
     make(here.home / "data/crm.db", wal=True)
     line = "        if quiet and print_of"
     woken = PROGRAM.replace(line, f'        wake(item["path"])\n{line}').replace("def copy(", f"{WAKE}\ndef copy(")
-    monkeypatch.setattr(sqlite, "package_text", lambda name: woken)
+    monkeypatch.setattr(store, "program", lambda engine: woken)
     assert (await one_backup(here)).rows["people"] == 11
 
 
@@ -305,7 +304,7 @@ async def test_a_host_without_python_says_so(here: Place, monkeypatch: pytest.Mo
 
 async def test_an_old_python_says_so(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     old = PROGRAM.replace("sys.version_info <", "(3, 6, 15) <").replace("sys.version_info[:2]", "(3, 6)")
-    monkeypatch.setattr(sqlite, "package_text", lambda name: old)
+    monkeypatch.setattr(store, "program", lambda engine: old)
     with pytest.raises(NotReady, match=r"here: python3 is 3.6, and at least 3.7 is needed"):
         await sqlite.ping(here.host, [spec()], NONE)
 
@@ -333,7 +332,7 @@ async def test_names_stay_what_they_are(here: Place) -> None:
         make(here.home / one.path, rows=3)
     made = await sqlite.backup(here.host, databases, NONE)
     assert [one.finding.status for one in made] == ["ok"] * len(NAMES)
-    assert {one.database for one in await sqlite.backups(here.host, ["backups"])} == set(NAMES)
+    assert {one.database for one in await store.backups(here.host, ["backups"])} == set(NAMES)
     assert len(list((here.home / "backups").iterdir())) == 2 * len(NAMES)
     assert {path.name for path in here.home.iterdir()} == {"data", "backups"}
 
@@ -385,7 +384,7 @@ async def test_a_backup_that_does_not_count_says_why(here: Place, case: str) -> 
     make(here.home / "data/crm.db")
     made = await one_backup(here)
     spoil(here.home / made.file, here.home / made.manifest)
-    (listed,) = await sqlite.backups(here.host, ["backups"], verify=True)
+    (listed,) = await store.backups(here.host, ["backups"], verify=True)
     assert why in listed.flaw and listed.database == "crm"
     restored = await sqlite.restore(here.host, made, spec(), "again.db", NONE)
     assert restored.status == "fail", restored
@@ -420,13 +419,13 @@ async def test_a_restore_never_replaces_anything(here: Place, there: str) -> Non
 
 
 async def test_a_store_that_is_not_there_holds_nothing(here: Place) -> None:
-    assert await sqlite.backups(here.host, ["nowhere"]) == []
+    assert await store.backups(here.host, ["nowhere"]) == []
 
 
 async def test_a_store_that_cannot_be_read_is_an_error(here: Place) -> None:
     (here.home / "file").write_text("")
     with pytest.raises(NotReady, match="the backup store file on here cannot be read"):
-        await sqlite.backups(here.host, ["file"])
+        await store.backups(here.host, ["file"])
 
 
 async def test_the_oldest_are_removed_beyond_what_is_kept(here: Place) -> None:
@@ -434,7 +433,7 @@ async def test_the_oldest_are_removed_beyond_what_is_kept(here: Place) -> None:
     make(here.home / "data/other.db")
     other = await one_backup(here, name="other", path="data/other.db")
     made = [await one_backup(here, keep=2) for _ in range(3)]
-    left = await sqlite.backups(here.host, ["backups"])
+    left = await store.backups(here.host, ["backups"])
     assert {one.file for one in left} == {other.file, made[1].file, made[2].file}
     assert len(list((here.home / "backups").iterdir())) == 6
 
@@ -457,10 +456,10 @@ async def test_the_step_knows_its_own_backup_again(anywhere: Place) -> None:
     words.append(await word())
     assert (await anywhere.host.run(do)).ok
     words.append(await word())
-    first = await sqlite.backups(anywhere.host, ["backups"])
+    first = await store.backups(anywhere.host, ["backups"])
     assert (await anywhere.host.run(do)).ok
     assert words == ["before", "before", "after"]
-    assert await sqlite.backups(anywhere.host, ["backups"]) == first, "run twice it copies once"
+    assert await store.backups(anywhere.host, ["backups"]) == first, "run twice it copies once"
     other = await anywhere.host.run(sqlite.backup_probe(databases, "v3"))
     assert other.stdout.split() == ["before"]
 
@@ -483,9 +482,9 @@ def test_a_label_is_equal_for_an_unmoved_world_and_new_after_a_backup() -> None:
     old = Backup(database="crm", file="a.db", manifest="a.json", proven=True)
     new = old.model_copy(update={"file": "b.db"})
     half = old.model_copy(update={"file": "c.db", "proven": False})
-    first = sqlite.backup_label("v2", [old])
-    assert first == sqlite.backup_label("v2", [old, half])
-    assert len({first, sqlite.backup_label("v2", [old, new]), sqlite.backup_label("v3", [old])}) == 3
+    first = store.backup_label("v2", [old])
+    assert first == store.backup_label("v2", [old, half])
+    assert len({first, store.backup_label("v2", [old, new]), store.backup_label("v3", [old])}) == 3
 
 
 # -- deaths
@@ -522,6 +521,6 @@ async def test_two_backups_at_once_both_end_or_one_is_told(here: Place) -> None:
     assert "ok" in said and said.get("fail", "another backup of it is being written") == (
         "another backup of it is being written"
     )
-    listed = await sqlite.backups(here.host, ["backups"], verify=True)
+    listed = await store.backups(here.host, ["backups"], verify=True)
     assert [one.flaw for one in listed] == [""] * len(listed)
     assert len(listed) == sum(made.finding.status == "ok" for (made,) in both)

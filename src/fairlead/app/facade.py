@@ -15,7 +15,7 @@ from fairlead.checks.databases import check_databases
 from fairlead.checks.host import check_host
 from fairlead.checks.run import Asked, CheckContext, run_checks, together
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation
-from fairlead.engines import ENGINES, sqlite
+from fairlead.engines import ENGINES, store
 from fairlead.errors import CallError, FairleadError, NotReady, OpenRun, Refused
 from fairlead.journal.history import deployment_of, step_times, timeline
 from fairlead.journal.record import read_record
@@ -452,7 +452,7 @@ class Fairlead:
         stores: dict[str, set[str]] = {}
         for database in self._own_databases():
             stores.setdefault(database.store.host, set()).add(database.store.path)
-        found = [await sqlite.backups(await self.hosts.get(host), paths) for host, paths in stores.items()]
+        found = [await store.backups(await self.hosts.get(host), paths) for host, paths in stores.items()]
         return sorted((one for several in found for one in several), key=lambda one: one.started)
 
     async def restore(self, name: str, into: str, file: str = "") -> Finding:
@@ -462,7 +462,7 @@ class Fairlead:
             return _no_engine(database)
         host = await self.hosts.get(database.store.host)
         found = [
-            one for one in await sqlite.backups(host, [database.store.path]) if one.database == name and one.proven
+            one for one in await store.backups(host, [database.store.path]) if one.database == name and one.proven
         ]
         chosen = [one for one in found if file in ("", one.file)]
         if not chosen:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fairlead.checks.databases import Look, by_host, not_yet
 from fairlead.config.database import DatabaseSpec
-from fairlead.engines import ENGINES, sqlite
+from fairlead.engines import ENGINES, store
 from fairlead.model import Backup, Finding, Status
 from fairlead.outside.connect import Hosts
 from fairlead.outside.host import Host
@@ -27,7 +27,7 @@ async def check_backups(
     """
 
     async def ask(host: Host, group: Sequence[DatabaseSpec]) -> list[Finding]:
-        found = await sqlite.backups(host, (one.store.path for one in group), verify=True)
+        found = await store.backups(host, (one.store.path for one in group), verify=True)
         return [judged(one, found, now) for one in group]
 
     able = [one for one in databases if one.engine in ENGINES]
@@ -57,9 +57,9 @@ def _verdict(database: DatabaseSpec, newest: Backup, before: Backup | None, now:
     if age > database.store.max_age:
         return "fail", f"the newest backup is {_time(age)} old, at most {_time(database.store.max_age)} is allowed"
     if before and newest.size < SHRUNK * before.size:
-        sizes = f"{sqlite.size(newest.size)} after {sqlite.size(before.size)}"
+        sizes = f"{store.size(newest.size)} after {store.size(before.size)}"
         return "fail", f"the newest backup is much smaller than the one before: {sizes}"
-    return "ok", f"backed up {_time(max(age, 0))} ago, {sqlite.size(newest.size)}, unchanged since it was proven"
+    return "ok", f"backed up {_time(max(age, 0))} ago, {store.size(newest.size)}, unchanged since it was proven"
 
 
 def _finding(

@@ -10,7 +10,7 @@ class Backup(Model):
 
     database: str
     """The name that fairlead.yml gives the database."""
-    engine: Literal["sqlite"] = "sqlite"
+    engine: Literal["mariadb", "postgres", "sqlite"] = "sqlite"
     host: str = ""
     """Name of the account that holds the store."""
     file: str
@@ -18,7 +18,7 @@ class Backup(Model):
     manifest: str
     """Beside the file; empty where there is none, and then the copy is not proven."""
     source: str = ""
-    """What was copied, as a path on that host."""
+    """What was copied: a path on that host, or the name and the server of a database."""
     size: int = 0
     """Bytes."""
     sha256: str = ""

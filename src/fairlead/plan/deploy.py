@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from typing import TypeVar
 
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation, ServiceSpec
-from fairlead.engines import ENGINES, sqlite
+from fairlead.engines import ENGINES, store
 from fairlead.errors import FairleadError, NotReady
 from fairlead.model import Account, Backup, Check, Plan, Run, ServiceChange, Step, Untouched, WatchTarget
 from fairlead.outside.connect import Hosts
@@ -113,9 +113,9 @@ async def _backups(databases: list[DatabaseSpec], changes: list[ServiceChange], 
     seen: list[Backup] = []
     for name in dict.fromkeys(database.host for database in able):
         stores = {database.store.path for database in able if database.host == name}
-        seen += await sqlite.backups(await hosts.get(name), stores)
+        seen += await store.backups(await hosts.get(name), stores)
     return [
-        _backup(database, sqlite.backup_label(purpose, (b for b in seen if b.database == database.name)))
+        _backup(database, store.backup_label(purpose, (b for b in seen if b.database == database.name)))
         for database in able
     ]
 

@@ -1,0 +1,158 @@
+"""Backup stores on hosts: one format of manifests for all engines, and one way to ask a host's program about them.
+
+An engine's program is the text `store.remote`, which all have in common, followed by its own. Errors: `Unreachable`
+and `Lost` from the host; `NotReady` when its python3 cannot run the program.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fairlead.config.database import DatabaseSpec
+from fairlead.engines.engine import Made
+from fairlead.errors import NotReady
+from fairlead.model import Backup, Command, Finding, Result, SecretRef, canonical, sha256
+from fairlead.outside.files import package_text
+from fairlead.outside.host import Host
+
+Line = dict[str, Any]
+
+BACKUP_LIMIT = 3600.0
+"""Seconds that all backups of one call have together."""
+
+_LISTING = "store"
+# Standard input is the program of so many bytes, then the engine's secrets: neither is in an argument list.
+_READ = "import sys; exec(compile(sys.stdin.buffer.read(int(sys.argv.pop(1))), 'fairlead', 'exec'))"
+
+
+def program(engine: str) -> str:
+    """The Python text that does an engine's work on a host; `store` only lists."""
+    common = package_text("engines/store.remote")
+    return common + (package_text(f"engines/{engine}.remote") if engine != _LISTING else "\nrun()\n")
+
+
+async def backups(host: Host, stores: Iterable[str], *, verify: bool = False) -> list[Backup]:
+    """What lies in these store folders, flawed ones too; with `verify` the newest of each database is hashed again."""
+    args = {"stores": sorted(set(stores)), "verify": verify}
+    lines = await ask(host, _LISTING, "list", args, BACKUP_LIMIT if verify else 60.0)
+    for line in lines:
+        if not line["ok"]:
+            raise NotReady(f"the backup store {line['store']} on {host.account.name} cannot be read: {line['says']}")
+    return [backup_of(host, line) for line in lines]
+
+
+def backup_label(change: str, seen: Iterable[Backup]) -> str:
+    """A name for the backups of one change: equal for an unmoved world, another as soon as a newer backup exists."""
+    return sha256(canonical([change, sorted(one.file for one in seen if one.proven)]))[:12]
+
+
+async def ask(
+    host: Host, engine: str, verb: str, args: Mapping[str, object], timeout: float, *, secrets: bytes = b""
+) -> list[Line]:
+    """Run one verb of an engine's program and return its lines; `secrets` is what it reads on standard input."""
+    text = program(engine).encode()
+    command = Command(argv=("python3", "-c", _READ, str(len(text)), verb, canonical(args)), timeout=timeout)
+    result = await host.run(command, stdin=text + secrets)
+    lines = [line for text in result.stdout.splitlines() if (line := _line(text)) is not None]
+    _refuse_a_host_that_cannot(host.account.name, result, lines)
+    return lines
+
+
+def step(
+    engine: str, verb: str, args: Mapping[str, object], timeout: float, secret: SecretRef | None = None
+) -> Command:
+    """One verb as a step's command. It may be run again from another machine, after an upgrade: it brings the program
+    that it was planned with.
+    """
+    return Command(argv=("python3", "-c", program(engine), verb, canonical(args)), stdin=secret, timeout=timeout)
+
+
+def _line(text: str) -> Line | None:
+    """One answer; whatever else a login prints is passed over."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and ("ok" in found or "fatal" in found) else None
+
+
+def _refuse_a_host_that_cannot(name: str, result: Result, lines: list[Line]) -> None:
+    hint = f"databases and backups need python3, 3.7 or newer, on {name}"
+    if lines and "fatal" in lines[0]:
+        raise NotReady(f"{name}: {lines[0]['fatal']}", hint)
+    if result.code == 127 or (result.code == 126 and not lines):
+        raise NotReady(f"{name} has no python3 that runs", hint)
+    if result.code not in (0, 1) and not lines:
+        raise NotReady(f"{name}: python3 exited {result.code}: {result.last_words}", hint)
+
+
+def made(host: Host, database: DatabaseSpec, line: Line | None) -> Made:
+    """What a program's line about one database's backup says; None = it said nothing."""
+    finding = Finding(check="backup", subject=database.name, status="unknown", says="the backup gave no answer")
+    if line is None:
+        return Made(finding, None)
+    if not line["ok"]:
+        words = {"status": "fail", "says": line["says"], "hint": line["hint"], "ms": line["ms"]}
+        return Made(finding.model_copy(update=words), None)
+    new = backup_of(host, line)
+    says = f"backed up and proven: {size(new.size)}, {rows_in_words(new.rows)}"
+    evidence = {"file": new.file, "sha256": new.sha256, "rows": new.rows}
+    return Made(finding.model_copy(update={"status": "ok", "says": says, "evidence": evidence, "ms": line["ms"]}), new)
+
+
+def restored(chosen: Backup, into: str, lines: list[Line]) -> Finding:
+    """What a program's answer to a restore says."""
+    finding = Finding(check="restore", subject=chosen.database, status="unknown", says="the restore gave no answer")
+    if not lines:
+        return finding
+    line = lines[0]
+    if not line["ok"]:
+        return finding.model_copy(update={"status": "fail", "says": line["says"], "hint": line["hint"]})
+    says = f"restored into {into}: {rows_in_words(line['rows'])}, as its manifest says"
+    evidence = {"into": into, "size": line["size"], "sha256": line["sha256"], "rows": line["rows"]}
+    return finding.model_copy(update={"status": "ok", "says": says, "evidence": evidence, "ms": line["ms"]})
+
+
+def backup_of(host: Host, line: Line) -> Backup:
+    """The backup that a program's line describes."""
+    words = {key: line[key] for key in Backup.model_fields if key in line}
+    return Backup.model_validate(words | {"host": host.account.name})
+
+
+def elsewhere(database: DatabaseSpec) -> tuple[str, str]:
+    """What is wrong and what to do where a store is on another host than the one that reaches the database."""
+    kind = "SQLite is backed up where it lies" if database.engine == "sqlite" else "backups are written on the host"
+    says = f"its backup store is on {database.store.host}, and {kind}"
+    if database.engine != "sqlite":
+        says += " that reaches the server"
+    return says, f"set the host of {database.group}'s backup_store to {database.host}"
+
+
+def refuse_elsewhere(databases: Iterable[DatabaseSpec]) -> None:
+    """Raises NotReady where a store is on another host than the one that reaches the database."""
+    for one in databases:
+        if one.store.host != one.host:
+            says, hint = elsewhere(one)
+            raise NotReady(f"{one.name}: {says}", hint)
+
+
+def made_elsewhere(database: DatabaseSpec) -> Made:
+    """The answer for such a database."""
+    says, hint = elsewhere(database)
+    return Made(Finding(check="backup", subject=database.name, status="fail", says=says, hint=hint), None)
+
+
+def rows_in_words(rows: Mapping[str, int]) -> str:
+    """`1234 rows in 2 tables`."""
+    return f"{sum(rows.values())} rows in {len(rows)} tables"
+
+
+def size(count: float) -> str:
+    """Bytes for people: `0 B`, `12 kB`, `3.4 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
