@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shlex
+from typing import Literal
 
 from fairlead.model.base import Model
 
@@ -9,6 +10,8 @@ class SecretRef(Model):
     """The *name* of a secret. Plans, records and logs may hold it; only `outside/` opens it."""
 
     name: str
+    form: Literal["plain", "pgpass"] = "plain"
+    """How it is written for the program that reads it: see `outside/secret_forms.py`."""
 
 
 class Command(Model):

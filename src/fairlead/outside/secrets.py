@@ -16,6 +16,7 @@ from fairlead.model import Command, SecretRef
 from fairlead.outside.dotenv import parse_dotenv
 from fairlead.outside.environment import environment
 from fairlead.outside.program import run_program
+from fairlead.outside.secret_forms import render
 
 SHORTEST = 6
 """Shorter values are not searched for in texts: they would be found everywhere."""
@@ -52,13 +53,17 @@ class Secrets:
         self._opened[ref.name] = value
         return value
 
+    async def rendered(self, ref: SecretRef) -> bytes:
+        """The value as its reader wants it. Raises NotReady as `open`, and where the form cannot hold the value."""
+        return render(ref, await self.open(ref))
+
     async def exists(self, name: str) -> bool:
         """Whether some source has it. Raises NotReady when a source cannot be read."""
         return bool(await self._find(name))
 
     async def stdin_of(self, command: Command) -> bytes:
         """What the command's `stdin` stands for, exactly; nothing when it has none."""
-        return (await self.open(command.stdin)).encode() if command.stdin else b""
+        return await self.rendered(command.stdin) if command.stdin else b""
 
     def settings(self) -> dict[str, str]:
         """What `${NAME}` in fairlead.yml may stand for: the environment and dotenv sources, by name."""

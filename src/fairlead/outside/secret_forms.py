@@ -1,0 +1,30 @@
+"""How a secret is written for the program that reads it on standard input: the one place that quotes for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from fairlead.errors import NotReady
+from fairlead.model import SecretRef
+
+
+def render(ref: SecretRef, value: str) -> bytes:
+    """The value in the reference's form. Raises NotReady where that form cannot hold it."""
+    return _FORMS[ref.form](ref.name, value)
+
+
+def _plain(name: str, value: str) -> bytes:
+    return value.encode()
+
+
+def _pgpass(name: str, value: str) -> bytes:
+    """One line of a password file of PostgreSQL, for any server, database and user."""
+    if any(sign in value for sign in "\n\r\0"):
+        raise NotReady(
+            f"the secret {name} holds a line break, and a password file of PostgreSQL cannot",
+            hint="give the account a password without one",
+        )
+    return b"*:*:*:*:" + value.replace("\\", "\\\\").replace(":", "\\:").encode() + b"\n"
+
+
+_FORMS: Mapping[str, Callable[[str, str], bytes]] = {"plain": _plain, "pgpass": _pgpass}

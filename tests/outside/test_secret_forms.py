@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import string
+
+import pytest
+
+from fairlead.errors import NotReady
+from fairlead.model import Command, SecretRef
+from fairlead.outside.secrets import Secrets
+
+
+def secrets_with(value: str) -> Secrets:
+    return Secrets(environ={"PASS": value})
+
+
+@pytest.mark.parametrize(
+    ("form", "value", "written"),
+    [
+        ("plain", "a:b\\c ü", "a:b\\c ü"),
+        ("pgpass", "secret", "*:*:*:*:secret\n"),
+        ("pgpass", "a:b\\c ü ", "*:*:*:*:a\\:b\\\\c ü \n"),
+        ("pgpass", string.punctuation, "*:*:*:*:!\"#$%&'()*+,-./\\:;<=>?@[\\\\]^_`{|}~\n"),
+    ],
+    ids=["plain", "pgpass", "pgpass with a blank at its end", "pgpass with all signs"],
+)
+async def test_a_secret_is_written_for_its_reader(form: str, value: str, written: str) -> None:
+    ref = SecretRef.model_validate({"name": "PASS", "form": form})
+    assert await secrets_with(value).stdin_of(Command(argv=("x",), stdin=ref)) == written.encode()
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r", "\0"], ids=["newline", "return", "nul"])
+async def test_what_a_form_cannot_hold_is_refused_without_its_value(sign: str) -> None:
+    with pytest.raises(NotReady) as told:
+        await secrets_with(f"first{sign}second").rendered(SecretRef(name="PASS", form="pgpass"))
+    assert "PASS holds a line break" in told.value.what
+    assert "first" not in str(told.value) + told.value.hint
