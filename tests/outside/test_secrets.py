@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import pickle
 from collections.abc import Mapping
@@ -102,6 +103,12 @@ ESCAPED = {
     "in a URL": quote(VALUE, safe=""),
     "in JSON": json.dumps(VALUE)[1:-1],
     "in JSON with umlauts": json.dumps(VALUE, ensure_ascii=False)[1:-1],
+    "in JSON of PHP": json.dumps(VALUE)[1:-1].replace("/", "\\/"),
+    "in a URL, small letters": quote(VALUE, safe="").lower(),
+    "on a page": html.escape(VALUE),
+    "in a dotenv file": VALUE.replace("\\", "\\\\").replace('"', '\\"'),
+    "in hexadecimal digits": VALUE.encode().hex(),
+    "in small letters": VALUE.lower(),
 }
 
 
@@ -113,6 +120,27 @@ async def test_opened_secrets_are_taken_out_of_texts(leaked: str) -> None:
     await opened(secrets, "PIN")
     text = secrets.redact(f"<{leaked}> 1234 not opened")
     assert text.rstrip("=").startswith("<[secret PASSWORD]") and text.endswith("> 1234 not opened")
+
+
+@pytest.mark.parametrize("before", ["", "u", "u:", "user:"])
+async def test_opened_secrets_are_taken_out_of_longer_base64(before: str) -> None:
+    secrets = Secrets((EnvironmentSource(),), environ={"PASSWORD": VALUE})
+    await opened(secrets, "PASSWORD")
+    told = secrets.redact(base64.b64encode(f"{before}{VALUE}!".encode()).decode())
+    assert "[secret PASSWORD]" in told and len(told.replace("[secret PASSWORD]", "")) <= 12
+
+
+async def test_named_secrets_are_kept_back_before_they_are_opened(tmp_path: Path) -> None:
+    (tmp_path / "print").write_text("echo \"SEEN='$A$FOR_IT'\"; echo UNASKED=unasked-value")
+    (tmp_path / ".env").write_text("B=in a file\n")
+    sources = (EnvironmentSource(), DotenvSource(path=".env"), CommandSource(argv=("sh", "print")))
+    environ = {"A": "in the environment", "FOR_IT": "passed on", "PATH": "/usr/bin:/bin"}
+    secrets = Secrets(sources, tmp_path, environ=environ)
+    secrets.guard(["A", "B", "UNASKED"])
+    told = secrets.redact("in the environment, in a file, passed on, unasked-value")
+    assert told == "[secret A], [secret B], passed on, unasked-value"  # the program was never run
+    assert await opened(secrets, "SEEN") == "passed on"  # and does not get what is called a secret
+    assert secrets.redact("unasked-value") == "[secret UNASKED]"
 
 
 async def test_a_key_is_found_line_by_line() -> None:

@@ -18,4 +18,6 @@ def open_installation(path: Path) -> tuple[Installation, Secrets]:
         raise ConfigError(error.what, "`fairlead init` writes one to start from, `--config` names another") from error
     document = parse(text, path.name)
     secrets = Secrets(document.sources, base=path.parent)
-    return load(document, secrets.settings()), secrets
+    installation = load(document, secrets.settings())
+    secrets.guard(installation.secrets)
+    return installation, secrets

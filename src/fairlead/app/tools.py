@@ -13,7 +13,7 @@ from fairlead.config import schema
 from fairlead.errors import CallError, NotReady
 from fairlead.model import Finding, Plan
 from fairlead.model.plan import PLAN_FORMAT
-from fairlead.outside.environment import environment
+from fairlead.outside.environment import login_environment
 from fairlead.outside.files import package_text, read_text, write_text
 from fairlead.outside.process import run_async
 from fairlead.outside.program import run_program
@@ -55,7 +55,7 @@ async def local_tools() -> list[Finding]:
 async def _tool(name: str) -> Finding:
     argv, hint = TOOLS[name]
     try:
-        result = await run_program(argv, folder=Path.cwd(), env=environment(), timeout=10.0)
+        result = await run_program(argv, folder=Path.cwd(), env=login_environment(), timeout=10.0)
     except NotReady as error:
         return Finding(check="tool", subject=name, status="fail", says=error.what, hint=hint)
     if not result.ok:

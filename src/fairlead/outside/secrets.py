@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import html
 import json
+import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -39,10 +42,16 @@ class Secrets:
         self._environ = environment() if environ is None else environ
         self._read: dict[Source, Mapping[str, str]] = {}
         self._opened: dict[str, str] = {}
+        self._names: frozenset[str] = frozenset()
+        self._forms: dict[tuple[str, str], set[str]] = {}
         self._lock = asyncio.Lock()
 
     def __getstate__(self) -> None:
         raise TypeError("secrets are never written down")
+
+    def guard(self, names: Collection[str]) -> None:
+        """These names are secrets, also while nobody has opened them: no program gets them, and no text keeps them."""
+        self._names = frozenset(names)
 
     async def open(self, ref: SecretRef) -> str:
         """The value. Raises NotReady when no source has it, or a source cannot be read."""
@@ -74,11 +83,27 @@ class Secrets:
         return found
 
     def redact(self, text: str) -> str:
-        """`text` with every secret opened so far replaced by `[secret NAME]`, also where it is escaped or encoded."""
-        forms = {form: name for name, value in self._opened.items() for form in _forms(value)}
-        for form in sorted(forms, key=len, reverse=True):
-            text = text.replace(form, f"[secret {forms[form]}]")
+        """`text` with every secret replaced by `[secret NAME]`, also where it is escaped or encoded.
+
+        A secret that is only known to a program that was never asked is not known here either.
+        """
+        for form, name in self._known_forms():
+            text = text.replace(form, f"[secret {name}]")
         return text
+
+    def _known_forms(self) -> list[tuple[str, str]]:
+        """Everything that gives a known secret away, and its name; the longest first."""
+        for known in {*self._known(), *self._opened.items()} - self._forms.keys():
+            self._forms[known] = _forms(known[1])
+        forms = {form: name for (name, _), several in self._forms.items() for form in several}
+        return sorted(forms.items(), key=lambda item: len(item[0]), reverse=True)
+
+    def _known(self) -> Iterator[tuple[str, str]]:
+        for source in self._sources:
+            if not isinstance(source, CommandSource) or source in self._read:
+                with suppress(NotReady):
+                    values = self._values(source)
+                    yield from ((name, values[name]) for name in self._names if values.get(name))
 
     async def _find(self, name: str) -> str:
         for source in self._sources:
@@ -117,7 +142,8 @@ class Secrets:
         async with self._lock:
             if source in self._read:
                 return
-            result = await run_program(source.argv, folder=self._base.absolute(), env=self._environ)
+            env = {name: value for name, value in self._environ.items() if name not in self._names}
+            result = await run_program(source.argv, folder=self._base.absolute(), env=env)
             if not result.ok:  # its words may hold a secret, so they are not repeated
                 raise NotReady(
                     f"the source `{shlex.join(source.argv)}` ended with code {result.code}",
@@ -136,24 +162,28 @@ def _place(source: Source) -> str:
 
 def _forms(value: str) -> set[str]:
     lines = [line.strip() for line in value.splitlines() if "-----" not in line]  # a key may be printed line by line
-    texts = {value, value.strip(), *lines}
-    forms = {form for text in texts for form in _escaped(text)}
+    texts = {value, value.strip(), " ".join(value.split()), *lines}
+    forms = {form for text in texts if len(text) >= SHORTEST for form in (*_escaped(text), *_encoded(text))}
     return {form for form in forms if len(form) >= SHORTEST}
 
 
-def _escaped(text: str) -> set[str]:
-    if len(text) < SHORTEST:
-        return set()
-    raw = text.encode()
-    return {
-        text,
-        base64.b64encode(raw).decode().rstrip("="),
-        base64.urlsafe_b64encode(raw).decode().rstrip("="),
-        base64.b64encode(raw + b"\n").decode().rstrip("="),
-        quote(text, safe=""),
-        quote(text),
-        quote_plus(text),
-        json.dumps(text)[1:-1],
-        json.dumps(text, ensure_ascii=False)[1:-1],
-        shlex.quote(text).strip("'"),
-    }
+def _escaped(text: str) -> Iterator[str]:
+    plain = (text, text.lower(), html.escape(text), shlex.quote(text).strip("'"))  # a content type is in small letters
+    yield re.sub(r'(["\\$`])', r"\\\1", text)  # in double quotes, as a dotenv file has it
+    in_urls = (quote(text, safe=""), quote(text), quote_plus(text))
+    in_json = (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+    yield from plain
+    yield from in_urls
+    yield from (form.lower() for form in in_urls)
+    yield from in_json
+    yield from (form.replace("/", "\\/") for form in in_json)  # as PHP writes it
+
+
+def _encoded(text: str) -> Iterator[str]:
+    """Hexadecimal digits and base64, also inside something longer: three ways to cut the same bytes."""
+    raw = text.encode("utf-8", "surrogateescape")
+    yield raw.hex()
+    for shift in range(3):
+        digits = base64.b64encode(b"\0" * shift + raw).decode()
+        inner = digits[(0, 2, 3)[shift] : (shift + len(raw)) * 8 // 6]
+        yield from (inner, inner.replace("+", "-").replace("/", "_"))

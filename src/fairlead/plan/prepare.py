@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fairlead.config import ServiceSpec, SourceSpec
@@ -25,8 +25,17 @@ class Artifact(Model):
     """What people call it; empty = it has no name but its hash."""
 
 
-async def prepare(service: ServiceSpec, base: Path, env: Mapping[str, str], store: ArtifactStore) -> Artifact:
+async def prepare(
+    service: ServiceSpec,
+    base: Path,
+    env: Mapping[str, str],
+    store: ArtifactStore,
+    *,
+    clean: Callable[[str], str] = str,
+) -> Artifact:
     """Run the service's build commands below `base` with `env`, hash the output and keep a copy in the store.
+
+    `clean` takes secrets out of what a build says: it may read files that hold some.
 
     Raises NotReady when a build command fails, or when the output holds something that cannot be released.
     """
@@ -34,7 +43,7 @@ async def prepare(service: ServiceSpec, base: Path, env: Mapping[str, str], stor
     if source is None:
         raise NotReady(f"{service.name} has no source", f"give services.{service.name}.source a folder")
     folder = base / source.folder
-    await _build(service.name, source, folder, env)
+    await _build(service.name, source, folder, env, clean)
     output = folder / source.output
     version = await _version(source, folder, env)
     tree = await asyncio.to_thread(tree_of, output, source.exclude)
@@ -46,12 +55,14 @@ async def prepare(service: ServiceSpec, base: Path, env: Mapping[str, str], stor
     return Artifact(service=service.name, tree=whole, version=version)
 
 
-async def _build(name: str, source: SourceSpec, folder: Path, env: Mapping[str, str]) -> None:
+async def _build(
+    name: str, source: SourceSpec, folder: Path, env: Mapping[str, str], clean: Callable[[str], str]
+) -> None:
     for argv in source.build:
         result = await run_program(argv, folder=folder, env=env, timeout=source.timeout, keep_end=True)
         if not result.ok:
             raise NotReady(
-                f"{name}: `{shlex.join(argv)}` exited {result.code}: {result.last_words}",
+                f"{name}: `{shlex.join(argv)}` exited {result.code}: {result.cleaned(clean).last_words}",
                 f"run it by hand in {source.folder}; nothing was changed on any server",
             )
 
