@@ -40,14 +40,14 @@ def sentinel(name: str, middle: str = NASTY) -> Sentinel:
     return Sentinel(name, f"{head}{middle}{tail}", (head, tail))
 
 
-def key_sentinel(name: str, value: str, key: str) -> Sentinel:
-    """A private key, however it is given: what gives it away is any part of its body.
+def key_sentinel(name: str, value: str, key: str, public: str = "") -> Sentinel:
+    """A private key, however it is given: what gives it away is any part of its body that is not in `public`.
 
     Its first line is the same in every key of its kind.
     """
     body = [line for line in key.splitlines() if line and "-----" not in line][1:]
     pieces = (line[start : start + PIECE] for line in body for start in range(0, len(line) - PIECE + 1, PIECE))
-    return Sentinel(name, value, tuple(pieces))
+    return Sentinel(name, value, tuple(piece for piece in pieces if piece not in public))
 
 
 def _forms(mark: bytes) -> Iterator[bytes]:

@@ -32,8 +32,9 @@ KEY = "FAIRLEAD_TEST_SSH_KEY"
 class Sshd:
     """`with Sshd(folder) as sshd:`; keys, configuration and log lie in `folder`, the home in a folder of its own."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.folder, self.options = folder, options
+    def __init__(self, folder: Path, *options: str, program: tuple[str, ...] = (SSHD,)) -> None:
+        """`program` is what starts it, such as strace before its path."""
+        self.folder, self.options, self.program = folder, options, program
         self.port = 0
         self.user = USER if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
         self.key, self.known_hosts = folder / "client", folder / "known_hosts"
@@ -143,7 +144,7 @@ class Sshd:
             (self.folder / "sshd_config").write_text(self._config())
             self._log = (self.folder / "sshd.log").open("w")
             self.process = subprocess.Popen(
-                [SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")],
+                [*self.program, "-D", "-e", "-f", str(self.folder / "sshd_config")],
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,

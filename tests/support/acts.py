@@ -1,0 +1,155 @@
+"""The acts of a story: everything that an operator does with secrets, and everything that goes wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from support.leaks import Story
+
+from fairlead.model import Account, SecretRef
+
+
+def good_days(story: Story) -> None:
+    """Backups, gates, a plan in a file and as JSON, and a release that goes out."""
+    story.tell(["db", "backup", "--json"], 0)
+    assert '"ok": true' in story.tell(["ready", "--json"], 0)
+    story.estate.write_version("v2")
+    story.tell(["plan", "--json"], 0)
+    story.tell(["plan", "--out", "the plan.json"], 0)
+    story.tell(["deploy", "--plan", "the plan.json", "--yes", "--no-watch", "--reason", "good"], 0)
+    assert story.gate.passed > 10 and not story.gate.refused
+
+
+def refusals(story: Story) -> None:
+    """The service refuses the secret and gives it back in every spelling."""
+    story.refusing = True
+    said = story.tell(["health"], 1)
+    assert said.count("gate-") > 12 and "[secret OWN_TOKEN]" in said
+    story.tell(["health", "--json"], 1)
+    story.refusing = False
+
+
+def a_way_back(story: Story) -> None:
+    """The service refuses during the watch: the release comes back, and everything is told about it."""
+    story.gate.refused.clear()
+    story.estate.write_version("v3")
+    said = story.tell(["deploy", "--yes", "--reason", "refused on purpose", "--json"], 3)
+    assert story.gate.refused and "has not answered rightly" in said
+    story.tell(["show"], 0)
+    story.tell(["show", "--json"], 0)
+    story.tell(["history", "--json"], 0)
+    story.tell(["report", "--out", "page.html", "--json"], 0)
+    assert (story.estate.folder / "page.post-mortem.md").exists()
+
+
+def other_looks(story: Story) -> None:
+    """What else can be asked."""
+    for words in (["status"], ["status", "--json"], ["lock", "show", "--json"], ["db", "check"], ["db", "backups"]):
+        story.tell(words, 0)
+    story.tell(["doctor"], None)
+    story.tell(["rollback", "--yes", "--no-watch", "--reason", "we want v1"], 0)
+
+
+def wrong_keys(story: Story) -> None:
+    """A key that nobody admits, and a text that is no key."""
+    for name, says in (("WRONG_KEY", "does not admit"), ("NO_KEY", "neither a private key")):
+
+        def change(document: dict[str, Any], name: str = name) -> None:
+            document["hosts"]["server"]["key"] = name
+
+        config = story.config("wrong.yml", change)
+        said = story.tell(["plan", "--config", config], 1, name)
+        assert says in said, said
+        story.tell(["plan", "--config", config, "--json"], 1, name)
+        story.tell(["ready", "--config", config, "--json"], 1, name)
+
+
+def headers_that_cannot_be_sent(story: Story) -> None:
+    """A line break and letters that no header can carry."""
+
+    def change(document: dict[str, Any]) -> None:
+        for name, secret in (("crm", "LINES_TOKEN"), ("frontend", "UNICODE_TOKEN")):
+            document["services"][name]["health"][0]["headers"] = {"Authorization": {"secret": secret}}
+
+    config = story.config("headers.yml", change)
+    told = json.loads(story.tell(["health", "--config", config, "--json"], 1, "LINES_TOKEN", "UNICODE_TOKEN"))
+    assert sum("cannot be sent" in finding["says"] for finding in told["findings"]) >= 1, told
+
+
+def builds(story: Story) -> None:
+    """A build sees no secret; one that looks into our sources and says what it found is not repeated."""
+    seen = story.estate.folder / "what the build sees"
+
+    def change(document: dict[str, Any]) -> None:
+        document["services"]["crm"]["source"]["build"] = [
+            ["sh", "-c", 'env >"$1"; [ "$2" = no ] || { env; cat "$2" "$3"; exit 3; }', "x", str(seen), "no"]
+        ]
+
+    story.tell(["plan", "--config", story.config("build.yml", change)], 0)
+    assert "PATH=" in seen.read_text()
+
+    def spill(document: dict[str, Any]) -> None:
+        change(document)
+        vault = story.folder / "vault"
+        document["services"]["crm"]["source"]["build"][0][5:] = [str(vault / "env.deployment"), str(vault / "token")]
+
+    config = story.config("spill.yml", spill)
+    assert "exited 3" in story.tell(["plan", "--config", config], 1)
+    assert "[secret " in story.tell(["plan", "--config", config, "--json"], 1)
+
+
+def sources_that_fail(story: Story) -> None:
+    """A program that prints secrets, on both outputs, and fails."""
+
+    def change(document: dict[str, Any]) -> None:
+        path = str(story.folder / "vault" / "spill")
+        document["sources"][-1] = {"command": ["sh", "-c", 'cat "$1"; cat "$1" >&2; exit 3', "x", path]}
+
+    config = story.config("source.yml", change)
+    assert "ended with code 3" in story.tell(["health", "--config", config], 1)
+    story.tell(["health", "--config", config, "--json"], 1)
+
+
+def databases_with_passwords(story: Story) -> None:
+    """Passwords that no engine opens yet."""
+
+    def change(document: dict[str, Any]) -> None:
+        document["databases"]["shop"] = {
+            "engine": "mariadb",
+            "reached_from": "server",
+            "address": "127.0.0.1",
+            "database": "mo_{name}",
+            "user": "svc_{name}",
+            "password": "MO_{NAME}_DB_PASS",
+            "maintenance": {"user": "fairlead", "password": "MO_KEEPER_PASS"},
+            "backup_store": {"host": "server", "path": f"{story.estate.home}/backups"},
+            "names": {"shop": {"personal": True}},
+            "environment": "demo",
+        }
+
+    config, names = story.config("shop.yml", change), ("MO_SHOP_DB_PASS", "MO_KEEPER_PASS")
+    for words in (["ready"], ["db", "check", "--json"], ["db", "backup", "--json"], ["health", "--json"]):
+        story.tell([*words, "--config", config], 1, *names)
+    story.tell(["plan", "--config", config, "--json"], 0, *names)
+
+
+def standard_input(story: Story) -> None:
+    """Steps that are told a secret on standard input: one keeps it, one says it and fails."""
+    local = Account(name="here", kind="local", home=str(story.folder / "estate" / "here"))
+    account = {"name": "here", "kind": "ssh", "address": "127.0.0.1", "port": story.sshd.port, "user": story.sshd.user}
+    account |= {"known_hosts": str(story.sshd.known_hosts), "key": SecretRef(name="KEY_PATH"), "state": ".fairlead-in"}
+    chosen = Account.model_validate(account) if story.kind == "ssh" else local
+    (story.folder / "estate" / "here").mkdir(exist_ok=True)
+    words = [chosen.to_json(), str(story.folder / "operator" / "deliver")]
+    said = story.tell(words, 0, "STDIN_SECRET", program=("-m", "support.deliver"))
+    home = story.sshd.home if story.kind == "ssh" else story.folder / "estate" / "here"
+    value = next(one.value for one in story.sentinels if one.name == "STDIN_SECRET")
+    assert (home / "ground" / "keeps.sum").read_text().split()[0] == hashlib.sha256(value.encode()).hexdigest()
+    assert "exit code 7: [secret STDIN_SECRET]" in said
+
+
+QUICK = (good_days, refusals, a_way_back, builds, wrong_keys, standard_input)
+"""What every commit is tried with."""
+ALL = (*QUICK, other_looks, headers_that_cannot_be_sent, sources_that_fail, databases_with_passwords)
