@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fairlead.checks.looked import looked
 from fairlead.model import CommandCheck, Finding, Result, Status
 from fairlead.outside.host import Host
@@ -12,13 +14,13 @@ _CANNOT_TELL = {
 """Exit codes that say nothing about what was asked."""
 
 
-async def check_command(check: CommandCheck, host: Host) -> Finding:
-    """Run a command that changes nothing; it says yes with exit code 0."""
-    return await looked("command", check.subject, _run(check, host))
+async def check_command(check: CommandCheck, host: Host, *, clean: Callable[[str], str] = str) -> Finding:
+    """Run a command that changes nothing; it says yes with exit code 0. `clean` takes secrets out of what it says."""
+    return await looked("command", check.subject, _run(check, host, clean))
 
 
-async def _run(check: CommandCheck, host: Host) -> Finding:
-    result = await host.run(check.command)
+async def _run(check: CommandCheck, host: Host, clean: Callable[[str], str]) -> Finding:
+    result = (await host.run(check.command)).cleaned(clean)
     line = " ".join(str(check.command).split())
     shown = line if len(line) <= 80 else line[:79] + "…"
     status, says = _verdict(result, check.command.argv[0])

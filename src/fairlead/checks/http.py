@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from pydantic import JsonValue
@@ -15,6 +16,7 @@ from fairlead.outside.secrets import Secrets
 Evidence = dict[str, JsonValue]
 _MISSING = object()
 _PROGRAM_TEXT = (b"<?php", b"#!")
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
 _PAGE = (b"<!doctype html", b"<html")
 
 
@@ -104,6 +106,8 @@ def _wrong_kind(check: HttpCheck, answer: HttpAnswer) -> Iterator[Fault]:
 
 def _wrong_type(check: HttpCheck, answer: HttpAnswer) -> Iterator[Fault]:
     media = _media_type(answer)
+    if media and not _MEDIA_TYPE.fullmatch(media):
+        media = "not readable"  # cut at a `;` it might be half of something that nobody should see
     if check.content_type and not media.startswith(check.content_type.lower()):
         yield (
             f"the content type is {media or 'not given'} instead of {check.content_type}",
@@ -169,8 +173,8 @@ def _plain(value: object) -> str:
 
 
 def _short(raw: bytes) -> str:
-    """The beginning of an answer on one line; it is cut once more when secrets have been taken out, never before."""
-    text = " ".join(raw[:1000].decode("utf-8", "replace").split())
+    """An answer on one line; it is cut when secrets have been taken out, never before: half a secret is one too."""
+    text = " ".join(raw.decode("utf-8", "replace").split())
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
@@ -195,4 +199,5 @@ def _shown(finding: Finding, secrets: Secrets) -> Finding:
         return text if len(text) <= most else f"{text[: most - 1]}…"
 
     evidence = {k: clean(v, 120) if isinstance(v, str) else v for k, v in finding.evidence.items()}
-    return finding.model_copy(update={"says": clean(finding.says, 300), "evidence": evidence})
+    says, hint = clean(finding.says, 300), clean(finding.hint, 300)
+    return finding.model_copy(update={"says": says, "hint": hint, "evidence": evidence})

@@ -33,7 +33,9 @@ async def run_check(check: Check, context: CheckContext) -> Finding:
 
 async def _on_host(check: TreeCheck | CommandCheck, context: CheckContext) -> Finding:
     host = await context.hosts.get(check.host)
-    return await (check_command(check, host) if isinstance(check, CommandCheck) else check_tree(check, host))
+    if isinstance(check, CommandCheck):
+        return await check_command(check, host, clean=context.secrets.redact)
+    return await check_tree(check, host)
 
 
 def name_of(check: Check) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from typing import Literal
 
 from fairlead.model.base import Model
@@ -42,6 +43,10 @@ class Result(Model):
     def ok(self) -> bool:
         """True when the command exited 0."""
         return self.code == 0
+
+    def cleaned(self, clean: Callable[[str], str]) -> Result:
+        """The same with `clean`, such as one that takes secrets out, applied to all that was said, before it is cut."""
+        return self.model_copy(update={"stdout": clean(self.stdout), "stderr": clean(self.stderr)})
 
     @property
     def last_words(self) -> str:
