@@ -81,8 +81,19 @@ mutex() {                                   # [-s for looking only]
     flock "$@" -w 10 8 || no busy mutex
 }
 
+# Unix time into $now: asked once, then carried on by the kernel's own count of seconds, which costs no process.
+clock() {
+    { read -r uptime rest; } </proc/uptime
+    uptime=${uptime%%.*}
+    [ -n "${clock_base-}" ] || clock_base=$(($(date +%s) - uptime))
+    now=$((clock_base + uptime))
+}
+
 # Not synced: a lost lease only ends early.
-lease() { printf '%s\n' "$1 $(($(date +%s) + $2)) $2" >lease; }
+lease() {
+    clock
+    printf '%s\n' "$1 $((now + $2)) $2" >lease
+}
 
 load() {
     lock_token=0 lock_state=free lock_nonce=- lock_run=- lock_who=-
@@ -101,7 +112,7 @@ load() {
         read -r lease_token lease_end lease_ttl rest <lease &&
             num "$lease_token" && num "$lease_end" && num "$lease_ttl" || lease_token=0 lease_end=0 lease_ttl=0
     fi
-    now=$(date +%s)
+    clock
 }
 
 mine() {                                    # TOKEN RUN: may this owner still write?
@@ -109,7 +120,7 @@ mine() {                                    # TOKEN RUN: may this owner still wr
 }
 
 # A torn tail gets its newline and is never cut. (Not `[ -z "$(tail -c1)" ]`: that is empty for a NUL too.)
-heal() { [ ! -s "$1" ] || [ "$(tail -c1 "$1" | wc -l)" -ne 0 ] || printf '\n' >>"$1"; }
+heal() { [ ! -s "$1" ] || [ "$(tail -c1 "$1"; printf x)" = "${newline}x" ] || printf '\n' >>"$1"; }
 
 append() {                                  # RUN LINES
     record=runs/$1.rec
@@ -174,7 +185,8 @@ gate() {                                    # TOKEN LATE
     flock -s -w 10 9 || no busy gate
     { read -r fence_token fence_state rest <fence; } 2>/dev/null || no corrupt fence
     [ "$fence_token $fence_state" = "$1 open" ] || no fenced "$fence_token $fence_state"
-    [ "$(date +%s)" -le "$2" ] || no late
+    clock
+    [ "$now" -le "$2" ] || no late
 }
 
 # What a change's session leader does before it becomes the change: sh -c "$begin" fl TOKEN ID UMASK LOCALE COMMAND...
@@ -252,7 +264,8 @@ finish() {
         [ ! -e "out/$id.end" ] || how=ended
     fi
     [ -z "$watchers" ] || kill $watchers 2>/dev/null
-    heal receipts && printf '%s\n' "$id $rc $(date +%s)" >>receipts && sync -d receipts || no disk receipt
+    clock
+    heal receipts && printf '%s\n' "$id $rc $now" >>receipts && sync -d receipts || no disk receipt
     rm -f "pg/$id" "out/$id.end" "out/$id.in"
 }
 
@@ -291,7 +304,7 @@ perform() {                                 # TOKEN ID LATE LOSS LIMIT GRACE BEA
         rm -f "out/$id"
     fi
     printf '\n'                             # output without a newline at its end must not swallow the answer
-    say done "$rc" "$(date +%s)" $how
+    say done "$rc" "$now" $how
 }
 
 # ------------------------------------------------------------------------------------------------------------- verbs
@@ -458,9 +471,11 @@ raise)
     true 2>/dev/null >>gate || no disk gate
     exec 8>&- 9<>gate
     read -r boot </proc/sys/kernel/random/boot_id
-    begun=$(date +%s) signals=0
+    clock
+    begun=$now signals=0
     while :; do
-        waited=$(($(date +%s) - begun))
+        clock
+        waited=$((now - begun))
         signal=
         [ "$patience" -gt 0 ] && [ "$waited" -le "$patience" ] || signal=TERM
         [ "$waited" -le $((patience + grace)) ] || signal=KILL
@@ -484,7 +499,8 @@ raise)
     [ "$fence_token" = "$token" ] || no fenced "$fence_token $fence_state"
     rm -f pg/* out/*
     put fence "$token open" || no disk fence
-    say ok "$signals" "$(date +%s)"
+    clock
+    say ok "$signals" "$now"
     ;;
 
 # run TOKEN ID LATE end|finish LIMIT GRACE BEAT BYTES COMMAND... <input, then beats
@@ -524,7 +540,7 @@ stream)
     change=$! watchers=
     exec 3<&-
     finish
-    say done "$rc" "$(date +%s)" $how
+    say done "$rc" "$now" $how
     exit "$rc"
     ;;
 
