@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.errors import NotReady
+from fairlead.outside.process import Listening, Saying, converse, start
 from fairlead.outside.program import run_program
 from support.processes import mentioning, until
 
@@ -31,6 +32,17 @@ run_async(main())
 def test_children_cost_no_threads() -> None:
     done = subprocess.run([sys.executable, "-X", "dev", "-c", THREADS], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("1\n{-15}\n", "")
+
+
+async def test_a_cancellation_in_the_moment_of_the_end_is_not_lost() -> None:
+    child = await start(("sleep", "30"), Listening())
+    talking = asyncio.create_task(converse(child, Saying(), timeout=20, patience=0))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    child.complete.set()
+    talking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await talking
 
 
 async def test_a_program_of_the_user(tmp_path: Path) -> None:

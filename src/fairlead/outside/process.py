@@ -168,16 +168,13 @@ class Child(asyncio.SubprocessProtocol):
         """
         self.hang_up()
         try:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.exited.wait(), patience)
+            await happens(self.exited, patience)
             with suppress(ProcessLookupError):
                 self.transport.terminate()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.exited.wait(), 1.0)
+            await happens(self.exited, 1.0)
         finally:
             self.transport.close()  # kills it if it is still there
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._closed.wait(), 2.0)
+        await happens(self._closed, 2.0)
 
 
 async def start(
@@ -232,17 +229,27 @@ async def converse(child: Child, saying: Saying, *, timeout: float, patience: fl
     `patience` seconds to end by itself.
     """
     loop = asyncio.get_running_loop()
-    began, timed_out = loop.time(), False
+    began, in_time = loop.time(), False
     talk = asyncio.create_task(_talk(child, saying))
     try:
-        await asyncio.wait_for(child.complete.wait(), timeout or None)
-    except TimeoutError:
-        timed_out = True
+        in_time = await happens(child.complete, timeout or None)
     finally:
         talk.cancel()
         await child.end(patience)
     code = child.code if child.code is not None else -signal.SIGKILL
-    return Ended(code, child.output(1), child.output(2), loop.time() - began, timed_out, child.overflowed)
+    return Ended(code, child.output(1), child.output(2), loop.time() - began, not in_time, child.overflowed)
+
+
+async def happens(event: asyncio.Event, within: float | None) -> bool:
+    """Whether it happens within so many seconds; None = wait for ever.
+
+    Not `asyncio.wait_for`: up to Python 3.11 that loses a cancellation which comes in the moment of the event.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            await event.wait()
+            return True
+    return False
 
 
 async def _talk(child: Child, saying: Saying) -> None:

@@ -4,13 +4,12 @@ import asyncio
 import random
 import secrets as random_words
 import shlex
-from contextlib import suppress
 from pathlib import Path
 
 from fairlead.errors import Unreachable
 from fairlead.model import Account
 from fairlead.outside.environment import login_environment
-from fairlead.outside.process import Child, Listening, start
+from fairlead.outside.process import Child, Listening, happens, start
 from fairlead.outside.program import run_program
 from fairlead.outside.scratch import Scratch
 from fairlead.outside.secrets import Secrets
@@ -100,8 +99,7 @@ class Master:
     async def died(self, within: float) -> bool:
         """Whether the connection is lost, or is so within so many seconds."""
         if self._child:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._child.exited.wait(), within)
+            await happens(self._child.exited, within)
         return not self.alive
 
     async def aclose(self) -> None:
@@ -197,8 +195,7 @@ class Master:
     async def _wait_for(self, child: Child, ready: str) -> str | None:
         """None when the connection stands, otherwise what ssh said."""
         # ConnectTimeout ends with the key exchange and counts for each address of a name.
-        with suppress(TimeoutError):
-            await asyncio.wait_for(child.complete.wait(), self.account.connect_timeout + 5)
+        await happens(child.complete, self.account.connect_timeout + 5)
         if ready.encode() in child.output(1) and not child.exited.is_set():
             return None
         said = (child.output(2) + child.output(1)).decode(errors="replace")

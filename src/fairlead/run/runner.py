@@ -210,7 +210,8 @@ class Runner:
 
     async def _seen(self, step: Step) -> Where:
         try:
-            return await asyncio.wait_for(self.probe(step), 10.0)
+            async with asyncio.timeout(10.0):
+                return await self.probe(step)
         except (FairleadError, TimeoutError):
             return "cannot_tell"
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets as randomness
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
-from fairlead.errors import Fenced, Halted, Lost, Unreachable
+from fairlead.errors import FairleadError, Fenced, Halted
 from fairlead.journal.record import encode, read_record
 from fairlead.journal.target import Acquired, Done, FencedBy, State, Target
 from fairlead.model import Command, Entry, Lease, Receipt, RecordLine, Run, Step, StepFact, Upload, step_fact
@@ -249,8 +248,6 @@ class Session:
             try:
                 lock = await self.target(self.lock_host)
                 self._hear(await lock.renew(token, self.run, self.lease.ttl))
-            except (Unreachable, Lost):
-                continue  # the lease says how long this may go on; the hosts refuse changes after it
             except Fenced as error:
                 if self._claiming or token != self.token:
                     continue  # the higher token may be our own; if it is not, the claim itself is refused
@@ -258,12 +255,13 @@ class Session:
                 if holder is not None:
                     holder.cancel("somebody took over")
                 return
+            except FairleadError:
+                continue  # the lease says how long this may go on; the hosts refuse changes after it
 
     async def _stop_renewing(self) -> None:
         if self._renewer is not None:
             self._renewer.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._renewer
+            await asyncio.wait([self._renewer])
             self._renewer = None
 
 
