@@ -37,14 +37,16 @@ _LOOK = (
 command -v rsync >/dev/null || echo no-rsync
 cd -- "$1" 2>/dev/null || { printf 'absent\\n\\nlisting\\n'; exit 0; }
 [ -d releases ] && echo had releases
-[ -d shared ] && find shared -type d -printf 'had %p\\n'
 if [ -L current ]; then printf 'current %s\\n' "$(readlink current)"
 elif [ -e current ]; then echo 'folder current'; fi
 [ -f .live ] && printf 'live %s\\n' "$(head -n 1 .live)"
 for r in $(ls -1t releases 2>/dev/null); do [ -d "releases/$r" ] && printf 'release %s\\n' "$r"; done
 [ -d current/. ] && find current/. ! -type l -printf 'owner %u:%g\\n' | sort -u
 [ -d current/. ] && find current/. -type f -perm /022 -printf 'loose\\n' -quit
-shift; for s; do [ -e "shared/$s" ] && printf 'shared %s\\n' "$s"; done
+shift; for s; do
+  [ -e "shared/$s" ] && printf 'shared %s\\n' "$s"
+  d=shared/$s; while [ "$d" != . ]; do [ -d "$d" ] && printf 'had %s\\n' "$d"; d=$(dirname -- "$d"); done
+done
 printf '\\nlisting\\n'; cd current/. 2>/dev/null || exit 0
 """
     + LISTING
@@ -137,6 +139,7 @@ case $3 in off) rm -f -- "$marker";; *) echo "$3" >"$marker";; esac
 """
 _MARKED = """\
 said=off; [ ! -e "$1/.maintenance" ] || said=$(head -n 1 "$1/.maintenance")
+[ "$said" != off ] || [ "$(head -n 1 "$1/.live" 2>/dev/null)" != "$4" ] || said=over
 case " $2 " in *" $said "*) echo before; exit;; esac
 case " $3 " in *" $said "*) echo after;; *) echo between;; esac
 """
@@ -244,11 +247,11 @@ def steps(service: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> tup
     return (
         _upload(service, tree, found),
         _commit(service, host, tree, found),
-        *_maintenance(service, host, on=True),
+        *_maintenance(service, host, new, on=True),
         *(step for phase, step in migrations.items() if phase == "before"),
         switch(service, host, new, found.current),
         *(step for phase, step in migrations.items() if phase == "after"),
-        *_maintenance(service, host, on=False),
+        *_maintenance(service, host, new, on=False),
         *_prune(service, found, new),
     )
 
@@ -371,7 +374,7 @@ def _switch_lines(service: ServiceSpec, host: HostSpec) -> tuple[str, str, str]:
     return again, stop, status
 
 
-def _maintenance(service: ServiceSpec, host: HostSpec, *, on: bool) -> tuple[Step, ...]:
+def _maintenance(service: ServiceSpec, host: HostSpec, new: str, *, on: bool) -> tuple[Step, ...]:
     spec = service.maintenance
     if spec is None:
         return ()
@@ -389,7 +392,8 @@ def _maintenance(service: ServiceSpec, host: HostSpec, *, on: bool) -> tuple[Ste
         True: shell(_MARK, service.path, midway, "on", enter),
         False: shell(_MARK, service.path, midway, "off", leave),
     }
-    sees = ("off", "on leaving") if on else ("on entering", "off")
+    # Once the release is live the maintenance for it has been entered, also when it is over: a resume asks again.
+    sees = ("off", "on leaving over") if on else ("on entering", "off over")
     return (
         _step(
             service,
@@ -397,7 +401,7 @@ def _maintenance(service: ServiceSpec, host: HostSpec, *, on: bool) -> tuple[Ste
             title,
             "activate",
             do=Run(command=ways[on]),
-            probe=shell(_MARKED, service.path, *sees),
+            probe=shell(_MARKED, service.path, *sees, new),
             undo=ways[not on],
             leaves=spec.stop,
             shows=(enter if on else leave,),
