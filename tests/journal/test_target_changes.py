@@ -45,9 +45,8 @@ def written_pid(account: ShellAccount, name: str = "pid") -> int:
 
 
 def end_of(process: subprocess.Popen[bytes]) -> Said:
-    out, err = process.stdout.read(), process.stderr.read()
     process.wait(10)
-    return said(process, out, err)
+    return said(process, process.stdout.read(), process.stderr.read())
 
 
 def take_over(account: ShellAccount, *, patience: int = 0, grace: int = 1, wait: int = 8) -> Said:
