@@ -20,8 +20,12 @@ def secrets_with(value: str) -> Secrets:
         ("pgpass", "secret", "*:*:*:*:secret\n"),
         ("pgpass", "a:b\\c ü ", "*:*:*:*:a\\:b\\\\c ü \n"),
         ("pgpass", string.punctuation, "*:*:*:*:!\"#$%&'()*+,-./\\:;<=>?@[\\\\]^_`{|}~\n"),
+        ("mariadb", "a:b\\c ü # ", 'password="a:b\\\\c ü # "\n'),
+        ("mariadb", string.punctuation, 'password="!\\"#$%&\'()*+,-./:;<=>?@[\\\\]^_`{|}~"\n'),
+        ("mariadb", "x\nuser=root\r", 'password="x\\nuser=root\\r"\n'),
     ],
-    ids=["plain", "pgpass", "pgpass with a blank at its end", "pgpass with all signs"],
+    ids=["plain", "pgpass", "pgpass with a blank at its end", "pgpass with all signs"]
+    + ["mariadb", "mariadb with all signs", "mariadb with another option in it"],
 )
 async def test_a_secret_is_written_for_its_reader(form: str, value: str, written: str) -> None:
     ref = SecretRef.model_validate({"name": "PASS", "form": form})
@@ -34,3 +38,8 @@ async def test_what_a_form_cannot_hold_is_refused_without_its_value(sign: str) -
         await secrets_with(f"first{sign}second").rendered(SecretRef(name="PASS", form="pgpass"))
     assert "PASS holds a line break" in told.value.what
     assert "first" not in str(told.value) + told.value.hint
+
+
+async def test_a_nul_byte_fits_into_no_option_file() -> None:
+    with pytest.raises(NotReady, match="PASS holds a NUL byte"):
+        await secrets_with("first\0second").rendered(SecretRef(name="PASS", form="mariadb"))

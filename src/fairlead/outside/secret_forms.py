@@ -27,4 +27,15 @@ def _pgpass(name: str, value: str) -> bytes:
     return b"*:*:*:*:" + value.replace("\\", "\\\\").replace(":", "\\:").encode() + b"\n"
 
 
-_FORMS: Mapping[str, Callable[[str, str], bytes]] = {"plain": _plain, "pgpass": _pgpass}
+def _mariadb(name: str, value: str) -> bytes:
+    """One line of an option file of MariaDB, in quotes: whatever the password holds, no other option begins in it."""
+    if "\0" in value:
+        raise NotReady(
+            f"the secret {name} holds a NUL byte, and no option file can", hint="give the account another one"
+        )
+    for sign, written in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
+        value = value.replace(sign, written)
+    return f'password="{value}"\n'.encode()
+
+
+_FORMS: Mapping[str, Callable[[str, str], bytes]] = {"plain": _plain, "pgpass": _pgpass, "mariadb": _mariadb}
