@@ -24,8 +24,10 @@ def secrets_with(value: str) -> Secrets:
         ("mariadb", string.punctuation, 'password="!\\"#$%&\'()*+,-./:;<=>?@[\\\\]^_`{|}~"\n'),
         ("mariadb", "x\nuser=root\r", 'password="x\\nuser=root\\r"\n'),
     ],
-    ids=["plain", "pgpass", "pgpass with a blank at its end", "pgpass with all signs"]
-    + ["mariadb", "mariadb with all signs", "mariadb with another option in it"],
+    ids=[
+        *("plain", "pgpass", "pgpass with a blank at its end", "pgpass with all signs"),
+        *("mariadb", "mariadb with all signs", "mariadb with another option in it"),
+    ],
 )
 async def test_a_secret_is_written_for_its_reader(form: str, value: str, written: str) -> None:
     ref = SecretRef.model_validate({"name": "PASS", "form": form})
