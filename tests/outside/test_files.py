@@ -10,6 +10,7 @@ import pytest
 
 from fairlead.errors import NotReady
 from fairlead.model import IDENTITY_FILE, LISTING, Tree, parse_listing
+from fairlead.model.tree import Entry
 from fairlead.outside.files import (
     ArtifactStore,
     package_text,
@@ -220,3 +221,13 @@ async def test_an_artifact_that_was_changed_is_noticed(tmp_path: Path) -> None:
     (place / "file").write_text("by hand")
     with pytest.raises(NotReady, match="was changed"):
         await ArtifactStore(tmp_path / "store").tree(tree.hash)
+
+
+async def test_an_artifact_may_hold_links_to_what_is_shared(tmp_path: Path) -> None:
+    """They lead out of it: a deployment puts them there, where a build may not."""
+    (tmp_path / "source").mkdir()
+    shared = Entry(kind="l", mode=0o777, link="../../shared/uploads")
+    tree = Tree(entries={"uploads": shared})
+    store = ArtifactStore(tmp_path / "store")
+    store.add(tmp_path / "source", tree, {IDENTITY_FILE: "{}"})
+    assert await store.tree(tree.hash) == tree

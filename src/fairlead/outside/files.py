@@ -82,17 +82,24 @@ def tree_of(folder: Path, exclude: Sequence[str] = ()) -> Tree:
     Raises NotReady for what cannot be released: sockets, devices, names that are not UTF-8 or hold control characters,
     links that are absolute or leave the folder.
     """
-    if not folder.is_dir():
-        raise NotReady(f"there is no folder {folder}")
     try:
-        found = dict(_walk(os.fsencode(folder), "", tuple(pattern.rstrip("/") for pattern in exclude)))
-        problems = [problem for path, status in found.items() if (problem := _problem(folder, path, status))]
-        _refuse(folder, problems)
-        with ThreadPoolExecutor(_HASHERS) as pool:
-            entries = pool.map(lambda item: _entry(folder / item[0], item[1]), found.items())
-            return Tree(entries=dict(zip(found, entries, strict=True)))
+        found = _found(folder, exclude)
+        _refuse(folder, [problem for path, status in found.items() if (problem := _problem(folder, path, status))])
+        return _read(folder, found)
     except OSError as error:
         raise NotReady(f"{error.filename or folder} cannot be read: {error.strerror}") from None
+
+
+def _found(folder: Path, exclude: Sequence[str] = ()) -> dict[str, os.stat_result]:
+    if not folder.is_dir():
+        raise NotReady(f"there is no folder {folder}")
+    return dict(_walk(os.fsencode(folder), "", tuple(pattern.rstrip("/") for pattern in exclude)))
+
+
+def _read(folder: Path, found: Mapping[str, os.stat_result]) -> Tree:
+    with ThreadPoolExecutor(_HASHERS) as pool:
+        entries = pool.map(lambda item: _entry(folder / item[0], item[1]), found.items())
+        return Tree(entries=dict(zip(found, entries, strict=True)))
 
 
 class ArtifactStore:
@@ -111,11 +118,17 @@ class ArtifactStore:
 
     async def tree(self, tree_hash: str) -> Tree:
         """What the artifact of that hash holds, read again. Raises NotReady when it is no longer what its name says."""
-        found = await asyncio.to_thread(tree_of, self.path(tree_hash))
-        tree = Tree(entries={path: entry for path, entry in found.entries.items() if path != IDENTITY_FILE})
+        tree = await asyncio.to_thread(self._kept, self.path(tree_hash))
         if tree.hash != tree_hash:
             raise NotReady(f"the artifact {self.path(tree_hash)} was changed", "delete it, and make a new plan")
         return tree
+
+    def _kept(self, place: Path) -> Tree:
+        # Refused nothing: links to what is shared leave an artifact, and nobody but a deployment puts them there.
+        try:
+            return _read(place, {path: status for path, status in _found(place).items() if path != IDENTITY_FILE})
+        except OSError as error:
+            raise NotReady(f"{error.filename or place} cannot be read: {error.strerror}") from None
 
     def add(self, source: Path, tree: Tree, extra: Mapping[str, str] | None = None) -> Path:
         """Keep what `tree` lists: files come from `source`, folders and links from the tree itself.
