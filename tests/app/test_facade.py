@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from fairlead.app import Fairlead, local_tools, read_plan, write_plan, write_starter
 from fairlead.app.opening import open_installation
-from fairlead.errors import CallError, ConfigError, FairleadError, Moved, NotReady, OpenRun, Refused
+from fairlead.errors import Busy, CallError, ConfigError, FairleadError, Moved, NotReady, OpenRun, Refused
 from fairlead.model import Plan
 
 FILE = """
@@ -156,8 +157,6 @@ async def test_what_is_refused_leaves_nothing_open(
 
 
 async def test_an_open_run_is_in_the_way(file: Path) -> None:
-    from fairlead.errors import Halted
-
     await deploy(file, "v1")
     (file.parent / "home/srv/api/.live").unlink()
     async with opened(file, version="v2") as app:
@@ -165,7 +164,7 @@ async def test_an_open_run_is_in_the_way(file: Path) -> None:
         session_lock = file.parent / "home/.fairlead/test/lock"
         words = session_lock.read_text().split()
         session_lock.write_text(" ".join([*words[:4], "r-open", words[5]]) + "\n")
-        for ask in (app.plan_rollback(), app.deploy(plan)):
+        for ask in (app.must_be_free(), app.plan_rollback(), app.deploy(plan)):
             with pytest.raises(OpenRun) as error:
                 await ask
             assert error.value.exit_code == 5
@@ -173,7 +172,20 @@ async def test_an_open_run_is_in_the_way(file: Path) -> None:
         assert ended is not None
         assert ended.state in ("closed", "nothing"), "nothing had been begun"
         assert (await app.lock()).run == "-"
-    assert issubclass(Halted, FairleadError)
+
+
+async def test_somebody_is_at_work(file: Path) -> None:
+    await deploy(file, "v1")
+    async with opened(file, version="v2") as app:
+        folder = file.parent / "home/.fairlead/test"
+        words = (folder / "lock").read_text().split()
+        (folder / "lock").write_text(f"1 {words[1]} held n r-other bob@there\n")
+        (folder / "lease").write_text(f"{words[1]} {int(time.time()) + 20} 30\n")
+        with pytest.raises(Busy, match="bob@there is at work on test: run r-other"):
+            await app.must_be_free()
+        (folder / "lease").write_text(f"{words[1]} {int(time.time()) - 1} 30\n")
+        with pytest.raises(OpenRun, match="run r-other by bob@there is not finished"):
+            await app.must_be_free()
 
 
 async def test_a_build_does_not_see_the_secrets_of_the_installation(file: Path) -> None:
