@@ -16,7 +16,7 @@ from fairlead.checks.host import check_host
 from fairlead.checks.run import Asked, CheckContext, run_checks, together
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation
 from fairlead.engines import ENGINES, store
-from fairlead.errors import CallError, FairleadError, NotReady, OpenRun, Refused
+from fairlead.errors import Busy, CallError, FairleadError, NotReady, OpenRun, Refused
 from fairlead.journal.history import deployment_of, step_times, timeline
 from fairlead.journal.record import read_record
 from fairlead.journal.store import Store
@@ -103,7 +103,9 @@ class Fairlead:
         self.store = Store(places.state / "history.db")
         self._stack.callback(self.store.close)
         accounts = {name: host.account for name, host in self.installation.hosts.items()}
-        self.hosts = await self._stack.enter_async_context(Hosts(accounts, self.secrets, self.config_path.parent.absolute()))
+        self.hosts = await self._stack.enter_async_context(
+            Hosts(accounts, self.secrets, self.config_path.parent.absolute())
+        )
         self.http = await self._stack.enter_async_context(HttpClient())
         return self
 
@@ -198,6 +200,18 @@ class Fairlead:
     async def lock(self) -> State:
         """Who holds the environment's lock, and which run is open."""
         return await (await self._lock_target()).read()
+
+    async def must_be_free(self) -> None:
+        """Raise Busy while somebody is at work on the environment, OpenRun where an earlier run was not finished."""
+        state, name = await self.lock(), self.environment.name
+        if state.lease_left:
+            hint = (
+                f"`fairlead status -e {name}` shows how far it is; a holder that is gone can be replaced after a while"
+            )
+            raise Busy(f"{state.who} is at work on {name}: run {state.run}", hint)
+        if state.run != "-":
+            hint = f"`fairlead resume -e {name}` finishes or undoes it, `fairlead rollback -e {name}` takes it back"
+            raise OpenRun(f"run {state.run} by {state.who} is not finished", hint)
 
     async def release_lock(self) -> str:
         """Give up the lock of a holder whose lease is over; returns the run that stays open, or `-`."""
@@ -461,9 +475,7 @@ class Fairlead:
         if database.engine not in ENGINES:
             return _no_engine(database)
         host = await self.hosts.get(database.store.host)
-        found = [
-            one for one in await store.backups(host, [database.store.path]) if one.database == name and one.proven
-        ]
+        found = [one for one in await store.backups(host, [database.store.path]) if one.database == name and one.proven]
         chosen = [one for one in found if file in ("", one.file)]
         if not chosen:
             raise CallError(f"no proven backup {file}".rstrip() + f" of {name}", "`fairlead db backups` lists them")

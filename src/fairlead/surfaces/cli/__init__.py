@@ -49,6 +49,14 @@ def load(name: str) -> click.Command:
 class LazyGroup(click.Group):
     """A group whose help is a table of words, so that showing it imports nothing."""
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; Ctrl-C while it is still being imported ends as it does a moment later."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("stopped, nothing was changed", err=True)
+            ctx.exit(130)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order in which an operator meets them."""
         return list(COMMANDS)

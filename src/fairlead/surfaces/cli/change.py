@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import click
@@ -68,15 +70,28 @@ async def deploy(
     """
     if plan_file and services:
         raise CallError("a plan file names its services itself", "leave the services out")
-    made = await app.plan(services) if plan_file is None else await _planned(app, plan_file)
-    if not made.steps:
-        return _nothing(as_json)
-    findings = await app.ready()
-    if blockers(findings):
-        click.echo("\n".join(lines.findings(blockers(findings))), err=True)
-        raise NotReady(f"not ready: {why_not(findings)}", "`fairlead ready` shows all gates")
+    async with _unless_busy(app):
+        made = await app.plan(services) if plan_file is None else await _planned(app, plan_file)
+        await app.must_be_free()
+        if not made.steps:
+            return _nothing(as_json)
+        findings = await app.ready()
+        if blockers(findings):
+            click.echo("\n".join(lines.findings(blockers(findings))), err=True)
+            raise NotReady(f"not ready: {why_not(findings)}", "`fairlead ready` shows all gates")
     _approve(app, made, yes=yes, from_file=plan_file is not None)
     return _ended(await app.deploy(made, reason=reason, watch=not no_watch), as_json)
+
+
+@asynccontextmanager
+async def _unless_busy(app: Fairlead) -> AsyncIterator[None]:
+    """What a run in progress looks like from outside must not be reported as something to repair."""
+    try:
+        yield
+    except NotReady:
+        with suppress(NotReady):  # the lock host may not answer either; then the first error says more
+            await app.must_be_free()
+        raise
 
 
 async def _planned(app: Fairlead, plan_file: Path) -> Plan:
