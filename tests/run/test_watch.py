@@ -69,6 +69,11 @@ JUDGED: dict[str, tuple[Evidence, str]] = {
     "log: summed over the window": (Evidence(looks([GOOD]), [share(10, 0, ago=60), share(10, 2)]), "2 of 20"),
     "log: older than the window": (Evidence(looks([GOOD]), [share(100, 100, ago=300), share(30, 0)]), ""),
     "log: good, though our probes fail": (Evidence(looks([GOOD, BAD] * 6), [share(1000, 3)]), ""),
+    "log: too few requests, so the probes count": (
+        Evidence(looks([GOOD, BAD, BAD, GOOD, BAD] * 2), [share(5, 0)]),
+        "by probes",
+    ),
+    "probes: two of ten may be chance": (Evidence(looks([GOOD] * 4 + [BAD] + [GOOD] * 3 + [BAD, GOOD])), ""),
     "probes: too few": (Evidence(looks([BAD, BAD, GOOD])), ""),
     "probes: over the limit": (Evidence(looks([GOOD, BAD, GOOD, GOOD, BAD] * 2)), "by probes"),
     "probes: 429 does not count as a good one": (Evidence(looks([UNKNOWN] * 8 + [BAD, GOOD, BAD, GOOD])), ""),
@@ -83,8 +88,8 @@ def test_judge(row: str) -> None:
 
 
 def test_the_window_says_where_its_figures_come_from() -> None:
-    by_log = in_window(Evidence(looks([BAD]), [share(7, 2)]), "api", RULES, NOW)
-    assert (by_log.source, by_log.requests, by_log.errors) == ("access_log", 7, 2)
+    by_log = in_window(Evidence(looks([BAD]), [share(27, 2)]), "api", RULES, NOW)
+    assert (by_log.source, by_log.requests, by_log.errors) == ("access_log", 27, 2)
     by_probes = in_window(Evidence(looks([BAD, UNKNOWN, GOOD])), "api", RULES, NOW)
     assert (by_probes.source, by_probes.requests, by_probes.errors) == ("probes", 2, 1)
     assert in_window(Evidence(), "api", RULES, NOW).share is None
@@ -223,7 +228,7 @@ async def test_a_good_half_hour(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answers", "because", "after"),
     [
-        pytest.param(lambda t: "fail" if t >= 600 else "ok", "by probes", 630, id="goes down in the middle"),
+        pytest.param(lambda t: "fail" if t >= 600 else "ok", "by probes", 660, id="goes down in the middle"),
         pytest.param(lambda t: "fail", "has not answered rightly for 120 s", 120, id="is down from the beginning"),
         pytest.param(lambda t: "fail" if t == 600 else "ok", "", 1800, id="one transient error"),
         pytest.param(lambda t: "unknown" if t >= 600 else "ok", "", 1800, id="429 to the end"),

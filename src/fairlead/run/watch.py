@@ -60,10 +60,10 @@ def down_since(samples: Iterable[Sample]) -> float | None:
 
 
 def in_window(evidence: Evidence, service: str, rules: WatchRules, now: float) -> ErrorShare:
-    """Requests and errors of one service over the window; from its access log where there is one, else our probes."""
+    """Requests and errors of one service over the window: from its access log where that has enough, else by probes."""
     counted = [s for s in evidence.shares if s.service == service and s.at > now - rules.window]
-    if counted:
-        requests, errors = sum(s.requests for s in counted), sum(s.errors for s in counted)
+    requests, errors = sum(s.requests for s in counted), sum(s.errors for s in counted)
+    if counted and requests >= rules.min_requests:
         return ErrorShare(at=now, service=service, source="access_log", requests=requests, errors=errors)
     looks = [s for s in evidence.samples if s.service == service and s.ok is not None and s.at > now - rules.window]
     errors = sum(sample.ok is False for sample in looks)
@@ -78,13 +78,17 @@ def enough(share: ErrorShare, rules: WatchRules) -> bool:
 
 
 def judge(evidence: Evidence, services: Iterable[str], rules: WatchRules, now: float) -> str:
-    """The sentence with which the way back begins, or "" where there is none. One failed request is never enough."""
+    """The sentence with which the way back begins, or "" where there is none.
+
+    One failed request is never enough, nor are two of our own few probes: that is what `down_for` is for.
+    """
     for service in services:
         since = down_since(s for s in evidence.samples if s.service == service)
         if since is not None and now - since >= rules.down_for:
             return f"{service} has not answered rightly for {now - since:.0f} s (limit {rules.down_for:.0f} s)"
         share = in_window(evidence, service, rules, now)
-        if enough(share, rules) and share.errors > 1 and share.errors / share.requests > rules.error_share:
+        some = share.errors >= (2 if share.source == "access_log" else 3)
+        if some and enough(share, rules) and share.errors / share.requests > rules.error_share:
             part, by = share.errors / share.requests, share.source.replace("_", " ")
             return (
                 f"{share.errors} of {share.requests} requests to {service} failed in the last {rules.window:.0f} s "
