@@ -6,12 +6,14 @@ import base64
 import html
 import json
 import shlex
+import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
+
 from support.sentinels import Search, key_sentinel, sentinel
 
 ESCAPES: dict[str, Callable[[str], str]] = {
@@ -55,7 +57,7 @@ def test_a_value_is_found_however_it_is_written(escape: Callable[[str], str]) ->
         lambda key: key,
         lambda key: base64.b64encode(key.encode()).decode(),
         lambda key: base64.b64encode(b"x" + key.encode()).decode(),
-        lambda key: json.dumps(key),
+        json.dumps,
         lambda key: " ".join(key.split()),
         lambda key: key.splitlines()[3],
         lambda key: key.splitlines()[2][:40],
@@ -75,9 +77,10 @@ def test_another_key_and_other_text_are_not_taken_for_it(key: str) -> None:
 
 
 def test_files_their_names_links_and_a_database(tmp_path: Path) -> None:
-    import sqlite3
 
-    search = Search([sentinel("A", "."), sentinel("B", "."), sentinel("C", "."), sentinel("D", "."), sentinel("E", ".")])
+    search = Search(
+        [sentinel("A", "."), sentinel("B", "."), sentinel("C", "."), sentinel("D", "."), sentinel("E", ".")]
+    )
     a, b, c, d, e = (one.value for one in search.sentinels)
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "env").write_text(e)

@@ -11,8 +11,6 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from support.small import HERE, planned, small
-
 from fairlead.config.source import EnvironmentSource
 from fairlead.model import Account, Check, Event, Finding, Plan, Run, SecretRef, Step
 from fairlead.outside.clock import SystemClock
@@ -20,6 +18,7 @@ from fairlead.outside.connect import Hosts
 from fairlead.outside.files import ArtifactStore
 from fairlead.outside.secrets import Secrets
 from fairlead.run import operate
+from support.small import HERE, planned, small
 
 NAME = "STDIN_SECRET"
 KEEPS = 'mkdir -p ground; sha256sum >"ground/$1.sum"; echo after >"ground/$1"'

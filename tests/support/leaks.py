@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
+
+from fairlead.demo.config import SERVICES
+from fairlead.demo.estate import Estate
 from support.gate import REFUSALS, Gate
 from support.sentinels import Search, Sentinel, key_sentinel, sentinel
 from support.sshd import SSHD, Sshd
 from support.trace import Program, Sampler, programs, strace_works, tracing
-
-from fairlead.demo.config import SERVICES
-from fairlead.demo.estate import Estate
 
 KEPT = ("crm", "frontend", "games")
 """Services of the demo that there are here."""
@@ -44,7 +44,7 @@ class Story:
     """One installation, its operator, and everything that they leave behind."""
 
     def __init__(self, kind: Literal["ssh", "local"]) -> None:
-        self.kind, self.traces, self.sampled, self.said = kind, 0, list[tuple[str, Program]](), 0
+        self.kind, self.traces, self.sampled = kind, 0, list[tuple[str, Program]]()
         self.key_modes: set[tuple[int, int]] = set()
         self.product = PRODUCT
         """Where the package is taken from; another folder for a mutated copy."""
@@ -113,7 +113,8 @@ class Story:
         )
         self.sentinels: tuple[Sentinel, ...] = (*self.tokens, *self.keys, *self.others)
         self._write_sources(text)
-        self.environ = {one.name: one.value for one in (*self.keys[1:3], self.own)}
+        ssh = self.kind == "ssh"
+        self.environ = {one.name: one.value for one in (*(self.keys[1:3] if ssh else ()), self.own)}
 
     def _key(self, name: str, *, admitted: bool) -> str:
         path = self.folder / "vault" / name
@@ -126,8 +127,9 @@ class Story:
     def _write_sources(self, key: str) -> None:
         vault = self.folder / "vault"
         (vault / "env.deployment").write_text(f"{self.dotenv.name.replace('-', '_')}={_dotenv(self.dotenv.value)}\n")
-        with (vault / "env.deployment").open("a") as file:
-            file.write(f'export KEY_TEXT="{key}"\n')
+        if self.kind == "ssh":  # elsewhere no file calls it a secret
+            with (vault / "env.deployment").open("a") as file:
+                file.write(f'export KEY_TEXT="{key}"\n')
         (vault / "token").write_text(self.file.value + "\n")
         (vault / "print").write_text(f"COMMAND_TOKEN={_dotenv(self.printed.value)}\n")
         (vault / "spill").write_text(f"{self.others[-1].value}\n")
@@ -190,30 +192,31 @@ class Story:
         `more`: secrets that it gets in its environment besides those of the story.
         """
         argv = [sys.executable, *program, *words]
-        trace = self.folder / "traces" / f"{self.traces}"
+        trace, said = self.folder / "traces" / f"{self.traces}", self.folder / "said"
         self.traces += 1
         with ExitStack() as stack:
             sampler = None if strace_works() else stack.enter_context(Sampler())
             stack.enter_context(_Keys(self.folder / "t", self.key_modes))
+            # Into files: strace stays with services that the operator has started itself, and would keep a pipe open.
+            out, err = (stack.enter_context((said / f"{trace.name}.{name}").open("w+")) for name in ("out", "err"))
             done = subprocess.run(
                 [*(tracing(trace) if strace_works() else ()), *argv],
                 cwd=self.estate.folder,
                 env=self._env(more),
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
+                stdout=out,
+                stderr=err,
                 timeout=110,
                 check=False,
-                text=True,
-                errors="replace",
             )
+        stdout, stderr = ((said / f"{trace.name}.{name}").read_text(errors="replace") for name in ("out", "err"))
         if sampler:
             self.sampled += [(" ".join(words), one) for one in sampler.programs() if _not_own(one, argv)]
-        (self.folder / "said" / trace.name).write_text(f"{words}\n{done.stdout}\n{done.stderr}")
         assert not list((self.folder / "t").iterdir()), "something was left in the folder for temporary files"
-        assert "Traceback" not in done.stderr, done.stderr
+        assert "Traceback" not in stderr, stderr
         if code is not None:
-            assert done.returncode == code, f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout + done.stderr
+            assert done.returncode == code, f"{words} ended with {done.returncode}\n{stdout}\n{stderr}"
+        return stdout + stderr
 
     def _env(self, more: Sequence[str]) -> dict[str, str]:
         operator = self.folder / "operator"
@@ -241,15 +244,16 @@ class Story:
         search, seen = Search(self.sentinels), set[bytes]()
         for where, program in self.programs():
             for what, texts in (("arguments", program.argv), ("environment", program.environ)):
-                for text in set(texts.split(b"\0")) - seen:
+                for text in set(texts) - seen:
                     seen.add(text)
                     search.text(f"the {what} of {program.name} ({where})", text)
         search.folder("said", self.folder / "said")
         search.folder("operator's home", self.folder / "operator")
         search.folder("operator's temporary files", self.folder / "t")
-        search.folder("estate", self.estate.folder)
+        data = self.estate.home / "data"  # the services' own databases: nothing of ours writes there
+        search.folder("estate", self.estate.folder, but=[data])
         search.folder("sshd", self.folder / "sshd", but=[self.sshd.key])
-        search.folder("target", self.sshd.public)
+        search.folder("target", self.sshd.public, but=[data])
         return search
 
     def programs(self) -> list[tuple[str, Program]]:
@@ -258,7 +262,7 @@ class Story:
         for trace in sorted((self.folder / "traces").iterdir()):
             several = list(programs(trace))
             if trace.name != "sshd" and several:
-                several[0] = Program(several[0].argv, b"")
+                several[0] = Program(several[0].argv, ())
             found += [(f"trace {trace.name}", one) for one in several]
         return found
 
@@ -311,7 +315,9 @@ def _base64(text: str) -> str:
 
 
 def _not_own(program: Program, argv: Sequence[str]) -> bool:
-    return program.argv.rstrip(b"\0") != "\0".join(argv).encode() and b"PYTEST_CURRENT_TEST" not in program.environ
+    """Not the operator's own process, whose environment is a source, and not the tests'."""
+    tests = any(variable.startswith(b"PYTEST_CURRENT_TEST=") for variable in program.environ)
+    return not tests and program.argv[: len(argv)] != tuple(word.encode() for word in argv)
 
 
 def wait_for_traces(folder: Path) -> None:

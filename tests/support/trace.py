@@ -26,13 +26,14 @@ _EXEC = re.compile(r"^\d+ +execve(?:at)?\((.*)")
 class Program:
     """One start of a program."""
 
-    argv: bytes
-    environ: bytes
+    argv: tuple[bytes, ...]
+    """Its path first, where strace saw it."""
+    environ: tuple[bytes, ...]
 
     @property
     def name(self) -> str:
         """What it is called, for messages."""
-        return self.argv.split(b"\0")[0].decode(errors="replace")
+        return self.argv[0].decode(errors="replace")
 
 
 @cache
@@ -69,13 +70,14 @@ def programs(trace: Path) -> Iterator[Program]:
         found = _EXEC.match(line)
         if found:
             path_and_argv, _, environ = found[1].partition("], [")  # hexadecimal: no bracket is in a string
-            yield Program(_strings(path_and_argv), _strings(environ))
+            yield Program(_strings(path_and_argv), _strings(environ.partition("]")[0]))
 
 
-def _strings(text: str) -> bytes:
+@cache  # most programs get the same environment
+def _strings(text: str) -> tuple[bytes, ...]:
     strings = _STRING.findall(text)
     assert not any(cut for _, cut in strings), "strace has cut a string"
-    return b"\0".join(bytes.fromhex(digits.replace("\\x", "")) for digits, _ in strings)
+    return tuple(bytes.fromhex(digits.replace("\\x", "")) for digits, _ in strings)
 
 
 class Sampler:
@@ -96,7 +98,7 @@ class Sampler:
 
     def programs(self) -> list[Program]:
         """What was seen, each once."""
-        return [Program(argv, environ) for argv, environ in self.seen]
+        return [Program(tuple(argv.split(b"\0")), tuple(environ.split(b"\0"))) for argv, environ in self.seen]
 
     def _look(self) -> None:
         while not self._end.wait(0.002):

@@ -15,6 +15,9 @@ from fairlead.outside.files import ArtifactStore, read_first_line, tree_of
 from fairlead.outside.program import run_program
 from fairlead.strategies.release import release_id, shared_links
 
+LONGEST_VERSION = 1000
+"""Characters."""
+
 
 class Artifact(Model):
     """What one service releases: lies in the artifact store under its tree hash."""
@@ -69,7 +72,14 @@ async def _build(
 
 async def _version(source: SourceSpec, folder: Path, env: Mapping[str, str]) -> str:
     if source.version:
-        return await asyncio.to_thread(read_first_line, folder / source.version)
+        version = await asyncio.to_thread(read_first_line, folder / source.version)
+        if len(version) > LONGEST_VERSION or not version.isprintable():
+            raise NotReady(
+                f"the first line of {folder / source.version} is no version: {LONGEST_VERSION} characters at most, "
+                "and none that control a terminal",
+                "write what people call this release",
+            )
+        return version
     result = await run_program(("git", "describe", "--always", "--dirty", "--tags"), folder=folder, env=env)
     return result.stdout.strip() if result.ok else ""
 

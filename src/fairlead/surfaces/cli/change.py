@@ -147,11 +147,11 @@ def _ended(deployment: Deployment | None, as_json: bool) -> int:
 def _told(one: Deployment) -> str:
     took = one.ended - one.started
     if one.state == "done":
-        live = ", ".join(f"{name} {version}" for name, version in one.versions.items())
+        live = ", ".join(f"{name} {lines.ascii_path(version)}" for name, version in one.versions.items())
         return f"{one.kind} {one.id} is done in {took:.0f} s (target 1800 s): {live}"
     if one.state == "back":
         return (
-            f"{one.kind} {one.id} came back: {one.why_back}\n"
+            f"{one.kind} {one.id} came back: {lines.ascii_path(one.why_back)}\n"
             f"everything is as it was, proven from outside; the way back took {one.back_seconds:.1f} s (target 300 s)\n"
             f"data is left as it is\nhint: `fairlead report {one.id} -e {one.environment}` writes the post-mortem"
         )

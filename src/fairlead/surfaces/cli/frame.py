@@ -42,7 +42,7 @@ def command(body: Body) -> Callable[..., None]:
             async with Fairlead(config, env, listen=listen) as app:
                 _heed_signals(app)
                 try:
-                    return await body(app, as_json, **arguments)
+                    return await body(app, as_json, **{name: _text(value) for name, value in arguments.items()})
                 except FairleadError as error:
                     error.what, error.hint = app.secrets.redact(error.what), app.secrets.redact(error.hint)
                     raise
@@ -50,6 +50,13 @@ def command(body: Body) -> Callable[..., None]:
         sys.exit(guarded(work, as_json))
 
     return callback
+
+
+def _text(value: Any) -> Any:
+    """An argument as text that can be kept and sent: bytes that are not UTF-8 are written as `\\udcff`. Paths stay."""
+    if isinstance(value, tuple):
+        return tuple(map(_text, value))
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def guarded(work: Callable[[], Awaitable[int]], as_json: bool) -> int:
@@ -74,14 +81,15 @@ def tell_error(error: FairleadError, as_json: bool) -> None:
         emit_json(document | ({"findings": found} if found else {}))
         return
     for line in error.what.splitlines():
-        click.echo(f"error: {line}", err=True)
+        click.echo(f"error: {lines.ascii_path(line)}", err=True)
     for line in error.hint.splitlines():
-        click.echo(f"hint: {line}", err=True)
+        click.echo(f"hint: {lines.ascii_path(line)}", err=True)
 
 
 def emit_json(document: object) -> None:
-    """Print one JSON document."""
-    click.echo(json.dumps(_plain(document), indent=2, ensure_ascii=False))
+    """Print one JSON document; of a name that is not UTF-8 the odd bytes are escaped, as JSON can."""
+    text = json.dumps(_plain(document), indent=2, ensure_ascii=False)
+    click.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
 def _plain(value: object) -> object:

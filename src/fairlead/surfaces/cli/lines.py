@@ -28,7 +28,7 @@ def finding(found: Finding) -> str:
     """One line: sign, what was looked at, what was seen, milliseconds."""
     sign = click.style(SIGNS[found.status], fg=COLOURS[found.status])
     ms = f" ({found.ms:.0f} ms)" if found.ms is not None else ""
-    return f"{sign} {found.check:<9} {found.subject:<12} {found.says}{ms}"
+    return f"{sign} {found.check:<9} {found.subject:<12} {ascii_path(found.says)}{ms}"
 
 
 def findings(found: Iterable[Finding]) -> list[str]:
@@ -72,7 +72,7 @@ def _places(shown: Plan) -> list[str]:
 def _files(shown: Plan) -> list[str]:
     told = []
     for change in shown.services:
-        version = f" ({change.version})" if change.version else ""
+        version = f" ({ascii_path(change.version)})" if change.version else ""
         told.append(f"{change.service} on {change.host}: {change.before or 'nothing'} -> {change.after}{version}")
         for sign, paths in (("+", change.files.added), ("~", change.files.changed), ("-", change.files.deleted)):
             told += [f"    {sign} {ascii_path(path)}" for path in paths]
@@ -112,7 +112,7 @@ def deployment(one: Deployment) -> str:
     """One run on one line."""
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(one.started))
     took = f"{one.ended - one.started:.0f} s" if one.ended else "not ended"
-    why = f": {one.why_back}" if one.why_back else ""
+    why = f": {ascii_path(one.why_back)}" if one.why_back else ""
     return f"{one.id}  {when} UTC  {one.kind} {one.state}  {', '.join(one.services)}  {took}  {one.who}{why}"
 
 

@@ -44,7 +44,7 @@ async def show(app: Fairlead, as_json: bool, run: str) -> int:
         return 0
     click.echo(lines.deployment(told.deployment))
     for at, sentence in told.timeline:
-        click.echo(f"  {time.strftime('%H:%M:%S', time.gmtime(at))}  {sentence}")
+        click.echo(f"  {time.strftime('%H:%M:%S', time.gmtime(at))}  {lines.ascii_path(sentence)}")
     return 0
 
 
