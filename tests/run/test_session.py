@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fairlead.errors import Fenced
 from fairlead.journal.target import Acquired, FencedBy
-from support.small import HERE, Site, site, small
+from support.small import HERE, THERE, Site, site, small
 
 
 async def refused_renewal(
@@ -55,3 +56,27 @@ async def test_a_refused_renewal_stops_the_holder(
         cancelled, fenced = await refused_renewal(here, monkeypatch, by_itself=by_itself)
         assert cancelled is not by_itself
         assert (fenced is None) is by_itself
+
+
+async def test_an_answer_that_was_read_late_does_not_prolong_the_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with site(tmp_path, [small("a"), small("b", host=THERE)]) as here:
+        session, slept = here.session(), 0.0
+        lock = await session.target(HERE)
+        acquire, monotonic = lock.acquire, here.clock.monotonic
+
+        async def read_late(*words: object) -> Acquired:
+            nonlocal slept
+            held = await acquire(*words)  # type: ignore[arg-type]
+            slept = 1000.0  # the answer lay there while we were stopped
+            return replace(held, now=held.now - 1000)
+
+        monkeypatch.setattr(lock, "acquire", read_late)
+        monkeypatch.setattr(here.clock, "monotonic", lambda: monotonic() + slept)
+        await session.acquire("new", "r1", here.plan.lease)
+        try:
+            await session.raise_fences(here.plan.hosts)
+            assert session.late(THERE) <= session._lease_end
+        finally:
+            await session.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets as randomness
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -107,8 +107,22 @@ class Session:
                 "; ".join(f"{host}: {error}" for host, error in failed.items()),
                 f"nothing was begun; when they answer: `fairlead resume {self.run} -e {self.environment}`",
             )
+        await self._compare_clocks({h: now for h, now in zip(others, answers, strict=True) if isinstance(now, int)})
 
-    async def _raise(self, host: str, patience: float) -> None:
+    async def _compare_clocks(self, raised: Mapping[str, int]) -> None:
+        """How far the hosts' clocks are before the lock host's, told by their answers alone.
+
+        The lock host is asked last. With our own clock between two answers, an answer that was read late (we were
+        stopped, the line was slow) would let changes begin after the lease is over.
+        """
+        if raised:
+            lock = await self.target(self.lock_host)
+            now = await lock.renew(self.token, self.run, self.lease.ttl)
+            self._hear(now)
+            self._offsets |= {host: float(theirs - now) for host, theirs in raised.items()}
+
+    async def _raise(self, host: str, patience: float) -> int:
+        """The host's now, once our token is the only one that counts there."""
         target = await self.target(host)
         try:
             raised = await target.raise_fence(self.token, patience, wait=STUCK_AFTER)
@@ -120,7 +134,7 @@ class Session:
             await self._claim("anew", self.run, higher)
             await self._raise(self.lock_host, patience)
             raised = await target.raise_fence(self.token, patience, wait=STUCK_AFTER)
-        self._offsets[host] = raised.now - self.lock_now()
+        return raised.now
 
     def late(self, host: str) -> int:
         """The last second, by that host's clock, at which a change of ours may still begin there."""
