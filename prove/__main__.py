@@ -23,12 +23,13 @@ ROOT = Path(__file__).parents[1]
 EXPERIMENTS = {"kills": 60, "stops": 25, "races": 15, "signals": 20, "fuzz": 30, "secrets": 30, "mutations": 90}
 """Module of this package -> minutes that it may take."""
 
-GRACE = 30.0
+GRACE = 60.0
 """Seconds that an experiment has to put its estates away after it was told to end."""
 
 
 def main() -> int:
     """Exit code 0 = nothing failed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that experiments are put away
     told = arguments()
     if told.inside:
         return inside(told.names[0], told)
@@ -93,13 +94,21 @@ def put_down(process: subprocess.Popen[bytes]) -> None:
 def inside(name: str, told: argparse.Namespace) -> int:
     """Be the experiment: rows go to the file, everything else to the terminal."""
     sys.path.insert(0, str(ROOT / "tests"))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, give_up)
     experiment = importlib.import_module(f"prove.{name}").experiment
     more = {"only": told.only} if told.only is not None and "only" in inspect.signature(experiment).parameters else {}
     with Path(told.inside).open("w", buffering=1) as file:
         for row in experiment(told.scale, told.seed, **more):
             file.write(row.line() + "\n")
     return 0
+
+
+def give_up(*_: object) -> None:
+    """Told to end: leave no estate behind, whatever other threads are doing."""
+    estate = sys.modules.get("prove.estate")
+    if estate:
+        estate.put_away()
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
@@ -54,8 +55,25 @@ class Size:
     )
 
 
-SMALL = Size(("crm", "frontend", "games"), ("crm", "games"), 1, 5)
-FULL = Size(tuple(SERVICES), ("games", "admin", "n8n"), 9, 6)
+SMALL = Size(("crm", "frontend", "games"), ("crm", "games"), 1, 6)
+FULL = Size(tuple(SERVICES), ("games", "admin", "n8n"), 9, 8)
+
+
+OPEN: list[Ground] = []
+"""Those that stand now."""
+CLOSING = threading.Event()
+"""No more of them: everything is being put away."""
+
+
+def put_away() -> None:
+    """End everything, from a signal handler: also what other threads are in the middle of."""
+    CLOSING.set()
+    for pid in descendants(os.getpid()):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for ground in list(OPEN):
+        with suppress(Exception):
+            ground.__exit__()
 
 
 class Operator:
@@ -116,14 +134,19 @@ class Ground:
 
     def __enter__(self) -> Self:
         self.stack = ExitStack()
+        if CLOSING.is_set():
+            threading.Event().wait()
+        OPEN.append(self)
         try:
             self._build()
         except BaseException:
-            self.stack.close()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *error: object) -> None:
+        with suppress(ValueError):
+            OPEN.remove(self)
         self.stack.close()
 
     def _build(self) -> None:

@@ -11,6 +11,7 @@ import shutil
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -22,8 +23,10 @@ from prove.table import Row
 
 ROUNDS = {"three services": 460, "seven services": 44}
 SIZES = {"three services": SMALL, "seven services": FULL}
-WORKERS = {"three services": ("server", "annex", "server", "annex"), "seven services": ("server",)}
+WORKERS = {"three services": ("server", "annex", "server", "annex", "server"), "seven services": ("server",)}
 """The lock host of each estate that rounds are played on at the same time."""
+BUDGET = 50 * 60.0
+"""Seconds after which no further round is begun; the table then says how many there were."""
 SPARE = 1.3
 """So many times the wanted rounds are at hand: a round whose operator ended before the blow does not count."""
 EVIDENCE = Path(__file__).parents[1] / "build" / "prove"
@@ -57,6 +60,15 @@ class Tally:
     missed: int = 0
     """Rounds whose operator had ended before the blow."""
     began: float = field(default_factory=time.monotonic)
+
+    @property
+    def tried(self) -> int:
+        """Rounds that were really played."""
+        return sum(self.seen[which] for which in ("old", "new", "mixed"))
+
+    def wants(self, wanted: int) -> bool:
+        """Whether there should be more of them."""
+        return self.tried < wanted and time.monotonic() < self.began + BUDGET
 
 
 def experiment(scale: float, seed: int, only: int | None = None) -> Iterable[Row]:
@@ -112,19 +124,20 @@ def _queue(blows: Iterable[Blow]) -> queue.SimpleQueue[Blow]:
 
 def work(size: str, lock_host: str, todo: queue.SimpleQueue[Blow], wanted: int, tally: Tally, seed: int) -> None:
     """Play rounds on one estate until there are none; one that was found broken is given up for a new one."""
-    while sum(tally.seen[which] for which in ("old", "new", "mixed")) < wanted:
+    while tally.wants(wanted):
         with ExitStack() as stack:
             try:
                 ground = stack.enter_context(Ground(SIZES[size], lock_host))  # type: ignore[arg-type]
                 stage = Stage(ground, tally, seed)
                 stage.learn()
-                while sum(tally.seen[which] for which in ("old", "new", "mixed")) < wanted:
+                while tally.wants(wanted):
                     if not stage.play(todo.get_nowait()):
                         break
             except queue.Empty:
                 return
             except Exception as error:  # a broken experiment must not look like a good one
                 tally.failures.append(f"the experiment itself: {type(error).__name__}: {error}")
+                traceback.print_exc()
                 if len(tally.failures) > 5:
                     return
 
@@ -193,7 +206,9 @@ class Stage:
         if deploy.process.returncode == 0 and which == "new" and not wrong:
             self.ground.live = new
             return True
-        self.tally.failures.append(f"not killed, and yet {which}, exit {deploy.process.returncode}, {wrong}")
+        said = f"not killed, and yet {which}, exit {deploy.process.returncode}, {wrong}: {deploy.text[-500:]}"
+        self.tally.failures.append(said)
+        print(f"kills: {said}", file=sys.stderr, flush=True)
         return False
 
     def _lose(self, blow: Blow) -> Path:
@@ -268,14 +283,13 @@ class Stage:
 def row(size: str, tally: Tally, wanted: int) -> Row:
     """The table's line for one size."""
     seen = tally.seen
-    tried = seen["old"] + seen["new"] + seen["mixed"]
     failures = list(tally.failures)
-    if tried < wanted:
-        failures.append(f"only {tried} of {wanted} rounds could be played")
+    if tally.tried < wanted:
+        failures.append(f"only {tally.tried} of {wanted} rounds could be played")
     note = (
         f"{seen['at_line']} at a step boundary ({len(tally.lines)} different lines of the record), the others inside "
         f"steps; home deleted in {seen['home_lost']}, the sources too in {seen['sources_lost']}; whole family killed "
         f"in {seen['family']}; {seen['resumes killed']} resumes killed too; ended new {seen['new']}, old {seen['old']} "
         f"({seen['nothing begun']} before the first change), mixed {seen['mixed']}; {tally.missed} too late"
     )
-    return Row(f"kill -9 of the operator, {size}", tried, failures, time.monotonic() - tally.began, note)
+    return Row(f"kill -9 of the operator, {size}", tally.tried, failures, time.monotonic() - tally.began, note)

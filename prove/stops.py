@@ -43,15 +43,15 @@ LIMIT = 60.0
 MUTANTS: dict[str, tuple[Woken, str, str]] = {
     "the gate does not compare the token": (
         "first",
-        '    [ "$fence_token $fence_state" = "$1 open" ] || no fenced "$fence_token $fence_state"\n    [ "$(date',
-        '    [ "$(date',
+        '    [ "$fence_token $fence_state" = "$1 open" ] || no fenced "$fence_token $fence_state"\n    clock',
+        "    clock",
     ),
     "the record does not compare the token": (
         "first",
         '    [ "$lock_state $lock_token $lock_run" = "held $1 $2" ] ||',
         "    true ||",
     ),
-    "the gate does not look at the clock": ("unreached", '    [ "$(date +%s)" -le "$2" ] || no late', "    true"),
+    "the gate does not look at the clock": ("unreached", '    [ "$now" -le "$2" ] || no late', "    true"),
 }
 """What is taken out of the target's script -> how a woken holder then gets through."""
 CONTROLS = 16
