@@ -208,6 +208,12 @@ def test_state_shows_lock_lease_fence_receipts_and_record(account: ShellAccount)
     assert rest == [f"file runs/r1.rec {len(LINE)}\n{LINE.decode()}\n", "ok\n"]
 
 
+def test_a_lease_never_ends_later_than_its_holder_was_told(plain: ShellAccount) -> None:
+    for call in (NEW, ("renew", 1, "r1", 30), (*APPEND, LINE)) * 3:
+        told = int(ask(plain, call).answer.split()[-1])
+        assert (plain.dir / "lease").read_text() == f"1 {told + 30} 30\n"
+
+
 def test_list_shows_first_and_last_line_of_each_record(account: ShellAccount) -> None:
     account.hold()
     account.call(*APPEND, stdin=LINE)

@@ -81,19 +81,22 @@ mutex() {                                   # [-s for looking only]
     flock "$@" -w 10 8 || no busy mutex
 }
 
-# Unix time into $now: asked once, then carried on by the kernel's own count of seconds, which costs no process.
+# Unix time into $now.
 clock() {
+    now=$(date +%s)
     { read -r uptime rest; } </proc/uptime
-    uptime=${uptime%%.*}
-    [ -n "${clock_base-}" ] || clock_base=$(($(date +%s) - uptime))
-    now=$((clock_base + uptime))
+    clock_base=$((now - ${uptime%%.*}))
 }
 
-# Not synced: a lost lease only ends early.
-lease() {
-    clock
-    printf '%s\n' "$1 $((now + $2)) $2" >lease
+# The same, carried on by the kernel's own count of seconds: costs no process, and may be a second off either way. So
+# for durations and receipts, never for a lease or a LATE.
+carry_clock() {
+    { read -r uptime rest; } </proc/uptime
+    now=$((clock_base + ${uptime%%.*}))
 }
+
+# From the moment of `load`, so that it never ends later than its holder was told. Not synced: lost, it only ends early.
+lease() { printf '%s\n' "$1 $((now + $2)) $2" >lease; }
 
 load() {
     lock_token=0 lock_state=free lock_nonce=- lock_run=- lock_who=-
@@ -264,7 +267,7 @@ finish() {
         [ ! -e "out/$id.end" ] || how=ended
     fi
     [ -z "$watchers" ] || kill $watchers 2>/dev/null
-    clock
+    carry_clock
     heal receipts && printf '%s\n' "$id $rc $now" >>receipts && sync -d receipts || no disk receipt
     rm -f "pg/$id" "out/$id.end" "out/$id.in"
 }
@@ -471,10 +474,10 @@ raise)
     true 2>/dev/null >>gate || no disk gate
     exec 8>&- 9<>gate
     read -r boot </proc/sys/kernel/random/boot_id
-    clock
+    carry_clock
     begun=$now signals=0
     while :; do
-        clock
+        carry_clock
         waited=$((now - begun))
         signal=
         [ "$patience" -gt 0 ] && [ "$waited" -le "$patience" ] || signal=TERM
@@ -499,7 +502,6 @@ raise)
     [ "$fence_token" = "$token" ] || no fenced "$fence_token $fence_state"
     rm -f pg/* out/*
     put fence "$token open" || no disk fence
-    clock
     say ok "$signals" "$now"
     ;;
 
