@@ -1,4 +1,4 @@
-"""Names that want to be commands, in every place that takes a name: deployed and taken back literally, nothing executed.
+"""Names that want to be commands, in every place that takes a name: taken literally there and back, nothing executed.
 
 A name that worked would make a file called `executed`, or delete something in `precious`.
 """
