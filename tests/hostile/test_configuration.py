@@ -1,4 +1,4 @@
-"""Hostile values in fairlead.yml: refused with a position where a place cannot hold them, else kept letter by letter."""
+"""Hostile values in fairlead.yml: refused with a position where a place cannot hold them, else kept by the letter."""
 
 from __future__ import annotations
 
