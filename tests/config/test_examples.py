@@ -13,6 +13,7 @@ from fairlead.config import Installation, load, parse
 from fairlead.config.document import Document, compose
 from fairlead.config.explain import _inside, _is_model, _kinds
 from fairlead.config.file import File
+from fairlead.model import SecretRef
 
 EXAMPLES = {
     name: (files("fairlead.config") / "examples" / f"{name}.yml").read_text("utf-8") for name in ("starter", "plesk")
@@ -102,7 +103,7 @@ def test_the_specifications_installation() -> None:
         "hooks",
     }
     crm = installation.database("crm")
-    assert (crm.database, crm.user, str(crm.password)) == ("mo_crm", "svc_crm", "name='MO_CRM_DB_PASS'")
+    assert (crm.database, crm.user, crm.password) == ("mo_crm", "svc_crm", SecretRef(name="MO_CRM_DB_PASS"))
     assert production.services["website"].strategy == "verify_only"
     assert installation.groups["plesk"].limit == 5
 
