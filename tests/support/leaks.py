@@ -241,11 +241,11 @@ class Story:
 
     def search(self) -> Search:
         """Look for every sentinel everywhere but in its source."""
-        search, seen = Search(self.sentinels), set[bytes]()
+        search, seen = Search(self.sentinels), set[tuple[str, bytes]]()
         for where, program in self.programs():
             for what, texts in (("arguments", program.argv), ("environment", program.environ)):
-                for text in set(texts) - seen:
-                    seen.add(text)
+                for text in {one for one in texts if (where, one) not in seen}:
+                    seen.add((where, text))
                     search.text(f"the {what} of {program.name} ({where})", text)
         search.folder("said", self.folder / "said")
         search.folder("operator's home", self.folder / "operator")
