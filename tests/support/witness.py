@@ -128,13 +128,12 @@ def listening() -> dict[int, int]:
         if fields[3] == "0A":
             ports[f"socket:[{fields[9]}]"] = int(fields[1].partition(":")[2], 16)
     found = {}
-    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+    for folder in Path("/proc").glob("[0-9]*/fd"):
         try:
-            port = ports.get(str(descriptor.readlink()))
+            held = [ports.get(str(descriptor.readlink())) for descriptor in folder.iterdir()]
         except OSError:
-            continue  # it has ended, or is not ours to look at
-        if port is not None:
-            found[port] = int(descriptor.parts[2])
+            continue  # it has ended meanwhile, or is not ours to look at
+        found |= {port: int(folder.parts[2]) for port in held if port is not None}
     return found
 
 
