@@ -19,6 +19,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,13 +129,23 @@ def listening() -> dict[int, int]:
         if fields[3] == "0A":
             ports[f"socket:[{fields[9]}]"] = int(fields[1].partition(":")[2], 16)
     found = {}
-    for folder in Path("/proc").glob("[0-9]*/fd"):
-        try:
-            held = [ports.get(str(descriptor.readlink())) for descriptor in folder.iterdir()]
-        except OSError:
-            continue  # it has ended meanwhile, or is not ours to look at
-        found |= {port: int(folder.parts[2]) for port in held if port is not None}
+    for process in Path("/proc").glob("[0-9]*"):
+        for descriptor in _descriptors(process):
+            port = ports.get(descriptor)
+            if port is not None:
+                found[port] = int(process.name)
     return found
+
+
+def _descriptors(process: Path) -> Iterator[str]:
+    """What a process holds open, as far as it lives and may be looked at."""
+    try:
+        descriptors = list((process / "fd").iterdir())
+    except OSError:
+        return
+    for descriptor in descriptors:
+        with suppress(OSError):
+            yield str(descriptor.readlink())
 
 
 def process(pid: int) -> dict[str, Any] | None:
