@@ -24,6 +24,10 @@ from fairlead.model import Account, Model, SecretRef
 
 Command = Annotated[Arguments, AfterValidator(lambda argv: tuple(map(placeholders("unit", "owner", "path"), argv)))]
 
+CommandWord = Literal["restart", "reload", "stop", "status", "show", "log", "own"]
+PROPERTIES = "LoadState,ActiveState,SubState,Type,Result,MainPID,NRestarts,ExecMainCode,ExecMainStatus"
+LOG_LINES = "20"
+
 
 class HostCommands(Model):
     """What an account may run for its services, with `{unit}`, `{owner}` and `{path}` still to be put in."""
@@ -32,9 +36,11 @@ class HostCommands(Model):
     reload: tuple[str, ...]
     stop: tuple[str, ...]
     status: tuple[str, ...]
+    show: tuple[str, ...]
+    log: tuple[str, ...]
     own: tuple[str, ...]
 
-    def argv(self, word: Literal["restart", "reload", "stop", "status", "own"], **values: str) -> tuple[str, ...]:
+    def argv(self, word: CommandWord, **values: str) -> tuple[str, ...]:
         """The command of that word with `unit=`, `owner=` and `path=` put in; a value never becomes two arguments."""
         found: tuple[str, ...] = getattr(self, word)
         for name, value in values.items():
@@ -42,20 +48,23 @@ class HostCommands(Model):
         return found
 
 
-def _systemd(*program: str, own: tuple[str, ...] = ()) -> HostCommands:
+def _systemd(*program: str, root: tuple[str, ...] = ()) -> HostCommands:
+    user = ("--user",) if "--user" in program else ()  # to look needs no sudo
     return HostCommands(
         restart=(*program, "restart", "{unit}"),
         reload=(*program, "reload", "{unit}"),
         stop=(*program, "stop", "{unit}"),
-        status=("systemctl", *(("--user",) if "--user" in program else ()), "is-active", "--quiet", "{unit}"),
-        own=(*own, "chown", "-R", "{owner}", "{path}"),
+        status=("systemctl", *user, "is-active", "--quiet", "{unit}"),
+        show=("systemctl", *user, "show", "--property", PROPERTIES, "{unit}"),
+        log=(*root, "journalctl", *user, "--quiet", "--no-pager", "--lines", LOG_LINES, "--unit", "{unit}"),
+        own=(*root, "chown", "-R", "{owner}", "{path}"),
     )
 
 
 PRESETS = {
     "systemd": _systemd("systemctl"),
     "user": _systemd("systemctl", "--user"),
-    "sudo": _systemd("sudo", "-n", "systemctl", own=("sudo", "-n")),
+    "sudo": _systemd("sudo", "-n", "systemctl", root=("sudo", "-n")),
     # On Plesk a subscription's user belongs to psacln and may give its own files to that group without sudo.
     "plesk": _systemd("sudo", "-n", "systemctl"),
 }
@@ -77,6 +86,10 @@ class CommandsEntry(Model):
     """Stops `{unit}`."""
     status: Command = ()
     """Exits 0 while `{unit}` runs."""
+    show: Command = ()
+    """Prints what systemd knows of `{unit}`, as `systemctl show` does: whether it lasts is asked after a restart."""
+    log: Command = ()
+    """Prints the last lines of `{unit}`'s log: they are quoted when it does not last."""
     own: Command = ()
     """Gives everything below `{path}` to `{owner}`."""
 

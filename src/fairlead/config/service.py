@@ -185,6 +185,8 @@ class ServiceEntry(Model):
     """How users are told to wait."""
     on_switch: Annotated[SwitchEntry | str, either(SwitchEntry, SwitchWord)] = ""
     """`restart`, `reload`, `nothing` or a command; by default `restart` where there is a unit."""
+    settle: Seconds = 5.0
+    """How long the unit is watched after a restart or reload: it must stay active, in the same process."""
 
 
 class PlacedEntry(ServiceEntry):
@@ -307,6 +309,8 @@ class ServiceSpec(Model):
     owner: str = ""
     maintenance: MaintenanceSpec | None = None
     on_switch: SwitchSpec = SwitchSpec()
+    settle: float = 5.0
+    """Seconds that the unit must last after a restart or reload."""
     databases: tuple[str, ...] = ()
 
 
@@ -327,6 +331,7 @@ _SAME = {
     "access_log",
     "protected",
     "keep",
+    "settle",
     "owner",
     "databases",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import textwrap
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -233,6 +234,9 @@ class Runner:
         seconds = self.clock.monotonic() - started
         says = verb if done.rc == 0 else f"{verb}: {_said(done)}"
         self._event("step_ended", says, step=step.id, service=step.service, ok=done.rc == 0, seconds=seconds)
+        _, note, quoted = _parts(done)
+        if note and (quoted or done.rc == 0):
+            self._event("warning", f"{note}:\n{quoted}" if quoted else note, step=step.id, service=step.service)
         return done
 
     async def _climbing(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -309,8 +313,16 @@ def _live(change: ServiceChange, where: Where) -> str:
     return f"live: {change.service} on {change.host}: {told[where]}"
 
 
+def _parts(done: Done) -> tuple[str, str, str]:
+    """What a change said: programs' own words, a sentence of ours behind `fairlead: `, and what that quotes."""
+    own, _, ours = f"\n{done.output}".partition("\nfairlead: ")
+    note, _, quoted = ours.partition("\n")
+    return own, note, textwrap.indent(quoted.strip("\n"), "    ")
+
+
 def _said(done: Done) -> str:
-    words = " ".join(done.output.split())[-300:]
+    own, note, _ = _parts(done)
+    words = "; ".join(part for part in (" ".join(own.split())[-300:], note) if part)
     return f"exit code {done.rc}: {words}" if words else f"exit code {done.rc}, no output"
 
 

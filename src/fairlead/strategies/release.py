@@ -27,6 +27,7 @@ from fairlead.model import (
     shell,
 )
 from fairlead.model.step import Phase
+from fairlead.strategies import systemd
 
 ID_LENGTH = 12
 _OURS = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
@@ -342,18 +343,19 @@ def _commit(service: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> S
 def switch(service: ServiceSpec, host: HostSpec, new: str, old: str) -> Step:
     """Link and restart in one step; `old` = "" means that nothing is live yet."""
     again, stop, status = _switch_lines(service, host)
-    back = shell(_SWITCH, service.path, old, again) if old else shell(_SWITCH_OFF, service.path, stop)
+    patience = systemd.patience(service)
+    back = (_SWITCH, service.path, old, again) if old else (_SWITCH_OFF, service.path, stop)
     return _step(
         service,
         "switch",
         f"switch to {new}",
         "activate",
-        do=Run(command=shell(_SWITCH, service.path, new, again)),
+        do=Run(command=shell(_SWITCH, service.path, new, again, timeout=patience)),
         probe=shell(_SWITCHED, service.path, new, old, status),
-        undo=back,
+        undo=shell(*back, timeout=patience),
         leaves=service.on_switch.leaves,
-        shows=_shown_switch(service.path, new, again, stop),
-        shows_back=_shown_switch(service.path, old, again, stop),
+        shows=_shown_switch(service.path, new, systemd.shown(again), stop),
+        shows_back=_shown_switch(service.path, old, systemd.shown(again), stop),
     )
 
 
@@ -364,14 +366,17 @@ def _shown_switch(folder: str, release: str, again: str, stop: str) -> tuple[str
 
 
 def _switch_lines(service: ServiceSpec, host: HostSpec) -> tuple[str, str, str]:
-    """Shell lines that put the linked release to work, stop it, and ask whether it runs."""
+    """Shell lines that put the linked release to work, stop it, and ask whether it runs.
+
+    The first looks whether a unit lasts, too: see `systemd.shown` for what a person is shown of it.
+    """
     kind, commands = service.on_switch, host.commands
     if kind.kind == "nothing":
         return ":", ":", ":"
     if kind.kind == "run":
         return line(kind.run), line(kind.stop), line(kind.status)
-    again, stop, status = (line(commands.argv(word, unit=service.unit)) for word in (kind.kind, "stop", "status"))
-    return again, stop, status
+    stop, status = (line(commands.argv(word, unit=service.unit)) for word in ("stop", "status"))
+    return systemd.lasting(service, host, kind.kind), stop, status
 
 
 def _maintenance(service: ServiceSpec, host: HostSpec, new: str, *, on: bool) -> tuple[Step, ...]:
@@ -388,9 +393,10 @@ def _maintenance(service: ServiceSpec, host: HostSpec, new: str, *, on: bool) ->
         enter, leave = line(*spec.on), line(*spec.off)
     word, title = ("maintenance_on", "enter maintenance") if on else ("maintenance_off", "leave maintenance")
     midway = "entering" if on else "leaving"
+    patience = systemd.patience(service)
     ways = {
-        True: shell(_MARK, service.path, midway, "on", enter),
-        False: shell(_MARK, service.path, midway, "off", leave),
+        True: shell(_MARK, service.path, midway, "on", enter, timeout=patience),
+        False: shell(_MARK, service.path, midway, "off", leave, timeout=patience),
     }
     # Once the release is live the maintenance for it has been entered, also when it is over: a resume asks again.
     sees = ("off", "on leaving over") if on else ("on entering", "off over")
@@ -404,8 +410,8 @@ def _maintenance(service: ServiceSpec, host: HostSpec, new: str, *, on: bool) ->
             probe=shell(_MARKED, service.path, *sees, new),
             undo=ways[not on],
             leaves=spec.stop,
-            shows=(enter if on else leave,),
-            shows_back=(leave if on else enter,),
+            shows=(systemd.shown(enter if on else leave),),
+            shows_back=(systemd.shown(leave if on else enter),),
         ),
     )
 
