@@ -1,14 +1,14 @@
 # Every target sets itself up. `make help` says what there is.
 # ARGS is passed on: make demo ARGS="--broken crm", make test ARGS="tests/config -k yaml".
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint prove bench docs requirements clean
+.PHONY: help setup demo test lint prove bench lab lab-down docs requirements clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
 export VENV
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: ## leave .venv/bin/fairlead, ready to run
 	@scripts/setup.sh run
@@ -31,6 +31,12 @@ prove: ## kills, races, fuzz, leaks and mutations of the product; takes long, pr
 bench: ## what it costs: a table, and build/bench.json
 	@scripts/setup.sh dev servers
 	@$(BIN)/python -m bench $(ARGS)
+
+lab: setup ## boot real systemd hosts in namespaces of their own; needs root, see lab/README.md
+	@lab/lab.sh up
+
+lab-down: ## put them away
+	@lab/lab.sh down
 
 docs: ## write docs/reference.md anew from the commands and the schema
 	@scripts/setup.sh dev
