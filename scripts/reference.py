@@ -53,6 +53,10 @@ ABOUT = {
     "ready": About({**LOOKED, 0: "all gates are open", 1: "blocked: a gate says no, or could not say yes"}, FINDINGS),
     "plan": About({0: "planned", **COMMON}, "`hash` (what gets approved), `plan` ([Plan](#plan))"),
     "deploy": About({1: "not ready, nothing was changed", 2: COMMON[2], **CHANGED}, ENDED),
+    "adopt": About(
+        {**COMMON, **CHANGED, 0: "adopted, or with --out the plan is written", 1: "there is nothing to adopt"},
+        f"{ENDED}; with --out as `plan`",
+    ),
     "rollback": About({**COMMON, **CHANGED, 0: "went back"}, ENDED),
     "resume": About({**COMMON, **CHANGED, 0: "finished, or nothing is open"}, ENDED),
     "close": About({0: "closed, or nothing is open", **COMMON, 5: "refused: its holder is alive"}, ENDED),

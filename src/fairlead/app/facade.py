@@ -41,6 +41,7 @@ from fairlead.outside.connect import Hosts
 from fairlead.outside.environment import build_environment, folders, who
 from fairlead.outside.files import ArtifactStore
 from fairlead.outside.http import HttpClient
+from fairlead.plan.adopt import plan_adopt
 from fairlead.plan.deploy import all_or_errors, plan_deploy, proofs
 from fairlead.plan.prepare import Artifact, prepare
 from fairlead.plan.rollback import plan_rollback
@@ -288,18 +289,21 @@ class Fairlead:
         """
         if plan.kind == "rollback":
             return await self._plan_rollback(self._undone_run)
+        if plan.kind == "adopt":
+            return _as_seen(plan, await self.plan_adopt(plan.services[0].service))
         uploads = {step.service: step.do.artifact for step in plan.steps if isinstance(step.do, Upload)}
         missing = [tree for tree in uploads.values() if not self.artifacts.has(tree)]
         if missing and not await self._make_artifacts(plan, missing):
             raise NotReady("what the plan would upload is not on this machine", "make a new plan here")
         versions = {change.service: change.version for change in plan.services}
-        return await self._plan(
+        made = await self._plan(
             {
                 name: Artifact(service=name, tree=await self.artifacts.tree(tree), version=versions[name])
                 for name, tree in uploads.items()
                 if name in self.environment.services
             }
         )
+        return _as_seen(plan, made)
 
     async def _make_artifacts(self, plan: Plan, missing: list[str]) -> bool:
         """Build what is missing; true when the same content came out."""
@@ -332,6 +336,13 @@ class Fairlead:
             raise OpenRun(f"run {state.run} is open", f"`fairlead rollback -e {self.environment.name}` takes it back")
         self._undone_run = run
         return await self._plan_rollback(run)
+
+    async def plan_adopt(self, service: str) -> Plan:
+        """What it takes to make the folder that is live now the first release of a service."""
+        if service not in self.environment.services:
+            known = ", ".join(self.environment.services)
+            raise CallError(f"no service {service!r} in {self.environment.name}", f"there are: {known}")
+        return await plan_adopt(self.installation, self.environment, service, self.hosts)
 
     async def _plan_rollback(self, run: str) -> Plan:
         undone = await self._finished(await self._lock_target(), run)
@@ -506,6 +517,16 @@ def _chosen(installation: Installation, name: str) -> EnvironmentSpec:
     if name not in environments:
         raise CallError(f"no environment {name!r}", f"there are: {there}")
     return environments[name]
+
+
+def _as_seen(approved: Plan, now: Plan) -> Plan:
+    """A plan made again, with the counts that the person has seen: they move with every visitor and bind nobody."""
+    seen = {change.service: change.inventory for change in approved.services}
+    services = [
+        change.model_copy(update={"inventory": seen.get(change.service) if change.inventory else None})
+        for change in now.services
+    ]
+    return now.model_copy(update={"services": tuple(services)})
 
 
 def _no_gate(finding: Finding) -> Finding:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -90,6 +91,7 @@ def environment_spec(
     needs = needs_of(placed, shared)
     order = [service for service in ordered(needs) if service in placed]
     inside = {service: service_spec(service, placed[service], _ahead(service, needs, order)) for service in order}
+    inside = {service: _settled(name, spec, inside.values()) for service, spec in inside.items()}
     used = [service.host for service in entry.services.values() if service.host]
     return EnvironmentSpec(
         name=name,
@@ -99,6 +101,18 @@ def environment_spec(
         lease=Lease(ttl=int(entry.lease.ttl), beat=int(entry.lease.beat)),
         services=inside,
     )
+
+
+def _settled(environment: str, spec: ServiceSpec, all_of_it: Iterable[ServiceSpec]) -> ServiceSpec:
+    """A service that knows its surroundings: whoever lies in its docroot is protected."""
+    if spec.strategy != "in_place" or not spec.path:
+        return spec.model_copy(update={"environment": environment, "beside": ""})
+    others = [other for other in all_of_it if other.path and other.host == spec.host and other.name != spec.name]
+    inner = [o.path.removeprefix(f"{spec.path}/") for o in others if o.path.startswith(f"{spec.path}/")]
+    around = [o.path for o in others if o.strategy == "in_place" and spec.path.startswith(f"{o.path}/")]
+    beside = spec.beside or f"{min([spec.path, *around], key=len)}.fairlead"
+    protected = tuple(dict.fromkeys((*spec.protected, *inner)))
+    return spec.model_copy(update={"environment": environment, "beside": beside, "protected": protected})
 
 
 def _ahead(service: str, needs: Needs, order: list[str]) -> tuple[str, ...]:

@@ -43,7 +43,11 @@ class Strategy(NamedTuple):
     """Keys without which it cannot work."""
 
 
-STRATEGIES = {"release": Strategy(("host", "path", "source")), "verify_only": Strategy(())}
+STRATEGIES = {
+    "release": Strategy(("host", "path", "source")),
+    "in_place": Strategy(("host", "path", "source")),
+    "verify_only": Strategy(()),
+}
 """Strategies by name; a new one is one row."""
 
 StrategyName = Annotated[str, BeforeValidator(text), AfterValidator(one_of(STRATEGIES)), enum(STRATEGIES)]
@@ -161,7 +165,8 @@ class ServiceEntry(Model):
     """What a service is, the same in every environment."""
 
     strategy: StrategyName = "release"
-    """`release` (folders beside each other and a link to the live one) or `verify_only` (looked at, never changed)."""
+    """`release` (folders beside each other and a link to the live one), `in_place` (a docroot that must stay a folder)
+    or `verify_only` (looked at, never changed)."""
     source: BuildEntry | None = None
     """Where its files come from."""
     depends_on: tuple[Name, ...] = ()
@@ -176,7 +181,7 @@ class ServiceEntry(Model):
     """Paths kept beside the releases and linked into each: `uploads/` is made where it is missing, `.env` must exist.
     Or `verify_only`: may lie where another one's does."""
     protected: tuple[InnerPath, ...] = ()
-    """A release that contains one of these paths is refused."""
+    """A release that contains one of these paths is refused. In a docroot they are never written."""
     keep: Count = 5
     """How many releases are kept."""
     owner: Owner = ""
@@ -195,7 +200,11 @@ class PlacedEntry(ServiceEntry):
     host: Name = ""
     """One of the `hosts`."""
     path: RemotePath = ""
-    """Its folder there. For `release` it holds `releases/`, `shared/` and the link `current`, which is to be served."""
+    """Its folder there. For `release` it holds `releases/`, `shared/` and the link `current`, which is to be served;
+    for `in_place` it is the docroot."""
+    beside: RemotePath = ""
+    """For `in_place`: a folder on the docroot's file system, not served, for all that is Fairlead's; by default the
+    docroot's path with `.fairlead` behind it."""
     url: Url = ""
     """Where it answers."""
     unit: Unit = ""
@@ -288,8 +297,11 @@ class ServiceSpec(Model):
 
     name: str
     strategy: str = "release"
+    environment: str = ""
     host: str = ""
     path: str = ""
+    beside: str = ""
+    """For in_place: the folder that holds what is ours, a folder for each service; empty for others."""
     url: str = ""
     """Without a slash at its end."""
     unit: str = ""
@@ -325,6 +337,7 @@ _SAME = {
     "strategy",
     "host",
     "path",
+    "beside",
     "url",
     "unit",
     "port",

@@ -7,7 +7,7 @@ from fairlead.model.check import Check, CommandCheck, HttpCheck, TreeCheck
 from fairlead.model.command import Command, Result, SecretRef, shell
 from fairlead.model.deployment import Deployment, ErrorShare, Event, Report, Sample, StepTime
 from fairlead.model.finding import Finding, Status, blockers, why_not
-from fairlead.model.plan import Lease, Plan, ServiceChange, Untouched, WatchRules, WatchTarget
+from fairlead.model.plan import Inventory, Lease, Plan, ServiceChange, Untouched, WatchRules, WatchTarget
 from fairlead.model.record import Entry, Receipt, RecordLine, StepFact, step_fact
 from fairlead.model.step import Action, Run, Step, Upload, Where
 from fairlead.model.tree import IDENTITY_FILE, LISTING, Difference, Tree, difference, parse_listing
@@ -28,6 +28,7 @@ __all__ = [
     "Event",
     "Finding",
     "HttpCheck",
+    "Inventory",
     "Lease",
     "Model",
     "Plan",

@@ -58,7 +58,7 @@ class Deployment(Model):
     id: str
     project: str
     environment: str
-    kind: Literal["deploy", "rollback"]
+    kind: Literal["deploy", "rollback", "adopt"]
     state: State
     plan: str
     """Hash of the plan."""

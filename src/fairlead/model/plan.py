@@ -11,6 +11,31 @@ from fairlead.model.tree import Difference
 PLAN_FORMAT = 1
 
 
+class Inventory(Model):
+    """What lay in a docroot when the plan was made, outside of what is protected: a photograph for the person.
+
+    Counts may move with every visitor, so they bind nobody: a plan is held against the ground by its steps.
+    """
+
+    files: int = 0
+    folders: int = 0
+    links: int = 0
+    others: int = 0
+    """Sockets, pipes, devices."""
+    untouched: int = 0
+    """Files and links that the plan leaves as they are."""
+    shapes: tuple[str, ...] = ()
+    """`COUNT TYPE MODE OWNER`: how many have the same type, mode and owner."""
+    foreign: tuple[str, ...] = ()
+    """Files that Fairlead did not put there and that the release replaces; they are kept for the way back."""
+    by_hand: tuple[str, ...] = ()
+    """Files that Fairlead put there, somebody changed, and the release replaces; they are kept too."""
+    left: tuple[str, ...] = ()
+    """Files that Fairlead put there, somebody changed, and the release no longer has; they stay."""
+    protected: tuple[str, ...] = ()
+    """Paths that are never written."""
+
+
 class ServiceChange(Model):
     """What a plan does to one service."""
 
@@ -26,6 +51,8 @@ class ServiceChange(Model):
     files: Difference = Difference()
     folder: str = ""
     """Where its releases lie on the host."""
+    inventory: Inventory | None = None
+    """What was found, where a folder is changed that holds more than ours."""
 
 
 class WatchTarget(Model):
@@ -79,7 +106,7 @@ class Plan(Model):
     """
 
     format: int = PLAN_FORMAT
-    kind: Literal["deploy", "rollback"]
+    kind: Literal["deploy", "rollback", "adopt"]
     project: str
     environment: str
     lock_host: str

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation, ServiceSpec
 from fairlead.engines import ENGINES, store
 from fairlead.errors import FairleadError, NotReady
-from fairlead.model import Account, Backup, Check, Plan, Run, ServiceChange, Step, Untouched, WatchTarget
+from fairlead.model import Account, Backup, Check, Plan, Run, ServiceChange, Step, Tree, Untouched, WatchTarget
 from fairlead.outside.connect import Hosts
 from fairlead.plan.prepare import Artifact
-from fairlead.strategies import release
+from fairlead.strategies import STRATEGIES
 from fairlead.strategies.proof import health_checks, identity_checks
 
 T = TypeVar("T")
@@ -28,25 +27,29 @@ async def plan_deploy(
     Raises NotReady naming every host that does not answer and everything that stands in the way.
     """
     services = [environment.services[name] for name in environment.services if name in artifacts]
-    found = await look_everywhere(services, hosts)
+    found = await look_everywhere(services, hosts, {name: artifact.tree for name, artifact in artifacts.items()})
     changes: list[ServiceChange] = []
     steps: list[Step] = []
     for service in services:
-        artifact = artifacts[service.name]
-        if release.release_id(artifact.tree) == found[service.name].current:
+        artifact, seen, strategy = artifacts[service.name], found[service.name], STRATEGIES[service.strategy]
+        if strategy.lives(artifact.tree, seen):
             continue
-        changes.append(release.change(service, artifact.tree, artifact.version, found[service.name]))
-        host = installation.hosts[service.host]
-        steps += release.steps(service, host, artifact.tree, found[service.name])
+        changes.append(strategy.change(service, artifact.tree, artifact.version, seen))
+        steps += strategy.steps(service, installation.hosts[service.host], artifact.tree, seen)
     databases = _touched_databases(installation, environment, changes)
     backups = await _backups(databases, changes, hosts)
     return _assemble(installation, environment, changes, [*backups, *steps], databases, found)
 
 
-async def look_everywhere(services: Iterable[ServiceSpec], hosts: Hosts) -> dict[str, release.Found]:
-    """What lies in each service's folder now, by service. Raises NotReady naming everything that stands in the way."""
-    wanted = list(services)
-    answers = await all_or_errors(_look(service, hosts) for service in wanted)
+async def look_everywhere(
+    services: Iterable[ServiceSpec], hosts: Hosts, trees: Mapping[str, Tree] | None = None
+) -> dict[str, Any]:
+    """What lies at each service's place now, by service, as its strategy tells it; `trees` are what is to be there.
+
+    Raises NotReady naming everything that stands in the way.
+    """
+    wanted, wishes = list(services), trees or {}
+    answers = await all_or_errors(_look(service, hosts, wishes.get(service.name)) for service in wanted)
     return {service.name: found for service, found in zip(wanted, answers, strict=True)}
 
 
@@ -63,39 +66,15 @@ async def all_or_errors(looks: Iterable[Awaitable[T]]) -> list[T]:
     return [answer for answer in answers if not isinstance(answer, BaseException)]
 
 
-async def _look(service: ServiceSpec, hosts: Hosts) -> release.Found:
-    host = await hosts.get(service.host)
-    result = await host.run(release.look(service))
+async def _look(service: ServiceSpec, hosts: Hosts, tree: Tree | None) -> Any:
+    host, strategy = await hosts.get(service.host), STRATEGIES[service.strategy]
+    result = await host.run(strategy.look(service), stdin=strategy.wants(tree))
     try:
-        found = release.read_look(result.stdout)
+        found = strategy.read(result.stdout)
     except (ValueError, KeyError) as error:
         what = f"{service.name}: {service.host}:{service.path} cannot be read: {error or result.last_words}"
         raise NotReady(what, f"`fairlead doctor` shows what is missing on {service.host}") from error
-    return _accept(service, found)
-
-
-def _accept(service: ServiceSpec, found: release.Found) -> release.Found:
-    where = f"{service.name}: {service.host}:{service.path}"
-    if found.real_folder:
-        raise NotReady(f"{where}/current is a folder, not a link", "move it away, or give the service another path")
-    if found.foreign_link:
-        raise NotReady(
-            f"{where}/current points to {found.foreign_link}, which is not one of its releases",
-            "link it to releases/NAME, or give the service another path",
-        )
-    if found.live not in ("", found.current):
-        mark = shlex.join(("sh", "-c", 'printf "%s\\n" "$1" >"$2"', "x", found.current, f"{service.path}/.live"))
-        linked = found.current or "nothing"
-        raise NotReady(
-            f"{where} was left in the middle of a switch: {linked} is linked, {found.live} was running",
-            f"make sure that the service runs what is linked, then say so on {service.host}: {mark}",
-        )
-    missing = [name for name in service.shared if not name.endswith("/") and name not in found.shared]
-    if missing:
-        names = ", ".join(missing)
-        raise NotReady(
-            f"{where}/shared lacks {names}", f"put it there; a folder that may be made is written `{missing[0]}/`"
-        )
+    strategy.refuse(service, found, tree)
     return found
 
 
@@ -142,7 +121,7 @@ def _assemble(
     changes: list[ServiceChange],
     steps: list[Step],
     databases: list[DatabaseSpec],
-    found: Mapping[str, release.Found],
+    found: Mapping[str, Any],
 ) -> Plan:
     ordered = [step for phase in ("stage", "activate", "close") for step in steps if step.phase == phase]
     changed = {change.service: change for change in changes}
@@ -157,7 +136,7 @@ def _assemble(
         databases=tuple(database_name(database) for database in databases),
         untouched=untouched(installation, environment, ordered, changed, databases),
         steps=tuple(ordered),
-        staged=tuple(check for c in changes for check in release.tree_checks(specs[c.service], c.after, c.before)),
+        staged=tuple(check for c in changes for check in STRATEGIES[c.strategy].staged(specs[c.service], c)),
         proven={c.service: proofs(specs[c.service], c.after) for c in changes},
         standing=standing(environment, changed, found),
         watch=watch_targets(environment, changed),
@@ -188,16 +167,22 @@ def proofs(service: ServiceSpec, expected_release: str) -> tuple[Check, ...]:
 
 
 def standing(
-    environment: EnvironmentSpec, changed: Mapping[str, ServiceChange], found: Mapping[str, release.Found]
+    environment: EnvironmentSpec, changed: Mapping[str, ServiceChange], found: Mapping[str, Any]
 ) -> dict[str, tuple[Check, ...]]:
-    """What must hold after a way back: every service of the environment as it is now; nothing where nothing is live."""
+    """What must hold after a way back: every service of the environment as it is now; nothing where nothing is live.
+
+    What lay in a docroot before its first deployment counts: what was sick before is not held against it.
+    """
     checks: dict[str, tuple[Check, ...]] = {}
     for name, service in environment.services.items():
         change = changed.get(name)
-        if change and not change.before:
+        if change and not change.before and change.inventory is None:
             continue
         now = change.before if change else found[name].current if name in found else ""
-        checks[name] = (*proofs(service, now), *(release.tree_checks(service, change.before) if change else ()))
+        checks[name] = (
+            *proofs(service, now),
+            *(STRATEGIES[change.strategy].standing(service, change) if change else ()),
+        )
     return checks
 
 

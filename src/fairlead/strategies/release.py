@@ -12,8 +12,10 @@ import shlex
 from pathlib import PurePosixPath
 
 from fairlead.config import HostSpec, MigrationSpec, ServiceSpec
+from fairlead.errors import NotReady
 from fairlead.model import (
     LISTING,
+    Check,
     Command,
     Model,
     Run,
@@ -38,6 +40,8 @@ _LOOK = (
 command -v rsync >/dev/null || echo no-rsync
 cd -- "$1" 2>/dev/null || { printf 'absent\\n\\nlisting\\n'; exit 0; }
 [ -d releases ] && echo had releases
+[ -e current ] || [ -L current ] || [ -e releases ] || [ -e .live ] || [ -e .maintenance ] ||
+  find . -mindepth 1 -maxdepth 1 -type f -printf 'foreign\\n' -quit
 if [ -L current ]; then printf 'current %s\\n' "$(readlink current)"
 elif [ -e current ]; then echo 'folder current'; fi
 [ -f .live ] && printf 'live %s\\n' "$(head -n 1 .live)"
@@ -155,6 +159,8 @@ class Found(Model):
     """Release that `current` points to; empty = none."""
     real_folder: bool = False
     """`current` is a folder or a file, not a link: somebody else's."""
+    foreign: bool = False
+    """There are files in the service's folder, and nothing of ours: somebody serves it as it is."""
     foreign_link: str = ""
     """`current` points to something that is not one of its releases."""
     live: str = ""
@@ -175,11 +181,17 @@ class Found(Model):
 
 
 def look(service: ServiceSpec) -> Command:
-    """The command that finds out what lies in the service's folder; `read_look` reads its answer."""
+    """The command that finds out what lies in the service's folder; `read` reads its answer."""
     return shell(_LOOK, service.path, *(name.rstrip("/") for name in service.shared))
 
 
-def read_look(stdout: str) -> Found:
+def wants(tree: Tree | None) -> bytes:
+    """What `look` reads on standard input: nothing."""
+    del tree
+    return b""
+
+
+def read(stdout: str) -> Found:
     """Parse the answer of `look`. Raises ValueError where it is not whole."""
     head, _, listing = stdout.partition("\n\nlisting\n") if "\n\nlisting\n" in stdout else _headless(stdout)
     words: dict[str, list[str]] = {}
@@ -193,6 +205,7 @@ def read_look(stdout: str) -> Found:
         current=current if ours else "",
         foreign_link="" if ours else link,
         real_folder="folder" in words,
+        foreign="foreign" in words,
         live=words.get("live", [""])[0],
         releases=tuple(words.get("release", [])),
         owners=tuple(words.get("owner", [])),
@@ -210,6 +223,42 @@ def _headless(stdout: str) -> tuple[str, str, str]:
     if not separator:
         raise ValueError("the answer is cut off")
     return head, separator, listing
+
+
+def refuse(service: ServiceSpec, found: Found, tree: Tree | None = None) -> None:
+    """Raise NotReady when what lies there must not be changed."""
+    del tree
+    where = f"{service.name}: {service.host}:{service.path}"
+    if found.real_folder or found.foreign:
+        what = (
+            "/current is a folder, not a link" if found.real_folder else " holds files that Fairlead did not put there"
+        )
+        raise NotReady(
+            f"{where}{what}", f"make it the first release: fairlead adopt {service.name} -e {service.environment}"
+        )
+    if found.foreign_link:
+        raise NotReady(
+            f"{where}/current points to {found.foreign_link}, which is not one of its releases",
+            "link it to releases/NAME, or give the service another path",
+        )
+    if found.live not in ("", found.current):
+        mark = shlex.join(("sh", "-c", 'printf "%s\\n" "$1" >"$2"', "x", found.current, f"{service.path}/.live"))
+        linked = found.current or "nothing"
+        raise NotReady(
+            f"{where} was left in the middle of a switch: {linked} is linked, {found.live} was running",
+            f"make sure that the service runs what is linked, then say so on {service.host}: {mark}",
+        )
+    missing = [name for name in service.shared if not name.endswith("/") and name not in found.shared]
+    if missing:
+        names = ", ".join(missing)
+        raise NotReady(
+            f"{where}/shared lacks {names}", f"put it there; a folder that may be made is written `{missing[0]}/`"
+        )
+
+
+def lives(tree: Tree, found: Found) -> bool:
+    """This release is live."""
+    return release_id(tree) == found.current
 
 
 def release_id(tree: Tree) -> str:
@@ -244,15 +293,15 @@ def steps(service: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> tup
     """All steps that make `tree` live, in order; staging first, pruning last."""
     new = release_id(tree)
     # In the release's own folder also after the switch: on a way back `current` may never have led there.
-    migrations = {m.phase: _migrate(service, m, f"{service.path}/releases/{new}") for m in (service.migrations,) if m}
+    migrations = {m.phase: migrate(service, m, f"{service.path}/releases/{new}") for m in (service.migrations,) if m}
     return (
-        _upload(service, tree, found),
-        _commit(service, host, tree, found),
-        *_maintenance(service, host, new, on=True),
-        *(step for phase, step in migrations.items() if phase == "before"),
+        upload(service, tree, found),
+        commit(service, host, tree, found),
+        *maintenance(service, host, new, on=True),
+        *(one for phase, one in migrations.items() if phase == "before"),
         switch(service, host, new, found.current),
-        *(step for phase, step in migrations.items() if phase == "after"),
-        *_maintenance(service, host, new, on=False),
+        *(one for phase, one in migrations.items() if phase == "after"),
+        *maintenance(service, host, new, on=False),
         *_prune(service, found, new),
     )
 
@@ -266,7 +315,45 @@ def tree_checks(service: ServiceSpec, *releases: str) -> tuple[TreeCheck, ...]:
     )
 
 
-def _step(service: ServiceSpec, word: str, title: str, phase: Phase, **more: object) -> Step:
+def staged(service: ServiceSpec, change: ServiceChange) -> tuple[Check, ...]:
+    """Before the switch: the new tree and the one to go back to must be what their names say."""
+    return tree_checks(service, change.after, change.before)
+
+
+def standing(service: ServiceSpec, change: ServiceChange) -> tuple[Check, ...]:
+    """After the way back: what is live must be what its name says."""
+    return tree_checks(service, change.before)
+
+
+def back(
+    service: ServiceSpec, host: HostSpec, undone: ServiceChange, found: Found
+) -> tuple[ServiceChange, tuple[Step, ...], tuple[Check, ...]]:
+    """What leads from a finished change back to the release before it, and what must hold before its first step.
+
+    Raises NotReady where that cannot be.
+    """
+    if found.current != undone.after:
+        raise NotReady(
+            f"{undone.service} runs {found.current or 'nothing'}, not {undone.after} which that deployment left",
+            "`fairlead history` shows what came after it; roll that back instead",
+        )
+    if not undone.before:
+        raise NotReady(f"{undone.service} was deployed for the first time: there is no release to go back to")
+    if undone.before not in found.releases:
+        raise NotReady(f"{undone.service}: release {undone.before} is no longer on {undone.host}", "deploy it again")
+    turned = undone.model_copy(
+        update={
+            "before": undone.after,
+            "after": undone.before,
+            "version": "",
+            "files": difference(found.tree, found.tree),
+        }
+    )
+    return turned, (switch(service, host, turned.after, turned.before),), staged(service, turned)
+
+
+def step(service: ServiceSpec, word: str, title: str, phase: Phase, **more: object) -> Step:
+    """A step of a service: its id, title and place follow from the service; `more` are the fields of `Step`."""
     return Step.model_validate(
         {
             "id": f"{service.name}.{word}",
@@ -279,7 +366,8 @@ def _step(service: ServiceSpec, word: str, title: str, phase: Phase, **more: obj
     )
 
 
-def _upload(service: ServiceSpec, tree: Tree, found: Found) -> Step:
+def upload(service: ServiceSpec, tree: Tree, found: Found) -> Step:
+    """Send the tree to a folder beside the releases; nothing live is touched."""
     new = release_id(tree)
     action = Upload(
         artifact=tree.hash,
@@ -291,7 +379,7 @@ def _upload(service: ServiceSpec, tree: Tree, found: Found) -> Step:
     )
     probe = shell(_UPLOADED, service.path, new, tree.hash, timeout=300)
     undo = shell(_REMOVE_UPLOAD, service.path, new, *_made(service, found), timeout=300)
-    return _step(
+    return step(
         service,
         "upload",
         f"upload {new}",
@@ -319,11 +407,12 @@ def _made(service: ServiceSpec, found: Found) -> list[str]:
     return [*sorted(wanted - set(found.had), reverse=True), *(["."] if found.absent else [])]
 
 
-def _commit(service: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> Step:
+def commit(service: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> Step:
+    """Prove what arrived, give it its owner and its name."""
     new = release_id(tree)
     part = f"{service.path}/releases/.part-{new}"
     own = line(host.commands.argv("own", owner=service.owner, path=part)) if service.owner else ":"
-    return _step(
+    return step(
         service,
         "release",
         f"put releases/{new} in place",
@@ -342,10 +431,10 @@ def _commit(service: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> S
 
 def switch(service: ServiceSpec, host: HostSpec, new: str, old: str) -> Step:
     """Link and restart in one step; `old` = "" means that nothing is live yet."""
-    again, stop, status = _switch_lines(service, host)
+    again, stop, status = switch_lines(service, host)
     patience = systemd.patience(service)
     back = (_SWITCH, service.path, old, again) if old else (_SWITCH_OFF, service.path, stop)
-    return _step(
+    return step(
         service,
         "switch",
         f"switch to {new}",
@@ -365,7 +454,7 @@ def _shown_switch(folder: str, release: str, again: str, stop: str) -> tuple[str
     return tuple(shown for shown in (f"ln -sfn releases/{release} {folder}/current", again) if shown != ":")
 
 
-def _switch_lines(service: ServiceSpec, host: HostSpec) -> tuple[str, str, str]:
+def switch_lines(service: ServiceSpec, host: HostSpec) -> tuple[str, str, str]:
     """Shell lines that put the linked release to work, stop it, and ask whether it runs.
 
     The first looks whether a unit lasts, too: see `systemd.shown` for what a person is shown of it.
@@ -379,11 +468,12 @@ def _switch_lines(service: ServiceSpec, host: HostSpec) -> tuple[str, str, str]:
     return systemd.lasting(service, host, kind.kind), stop, status
 
 
-def _maintenance(service: ServiceSpec, host: HostSpec, new: str, *, on: bool) -> tuple[Step, ...]:
+def maintenance(service: ServiceSpec, host: HostSpec, new: str, *, on: bool) -> tuple[Step, ...]:
+    """Enter or leave maintenance; its marker lies in the service's folder."""
     spec = service.maintenance
     if spec is None:
         return ()
-    again, stop, _ = _switch_lines(service, host)
+    again, stop, _ = switch_lines(service, host)
     page = f"{service.path}/{spec.page}"
     if spec.page:
         enter, leave = line(("touch", "--", page)), line(("rm", "-f", "--", page))
@@ -401,7 +491,7 @@ def _maintenance(service: ServiceSpec, host: HostSpec, new: str, *, on: bool) ->
     # Once the release is live the maintenance for it has been entered, also when it is over: a resume asks again.
     sees = ("off", "on leaving over") if on else ("on entering", "off over")
     return (
-        _step(
+        step(
             service,
             word,
             title,
@@ -416,12 +506,14 @@ def _maintenance(service: ServiceSpec, host: HostSpec, new: str, *, on: bool) ->
     )
 
 
-def _migrate(service: ServiceSpec, migration: MigrationSpec, folder: str) -> Step:
+def migrate(service: ServiceSpec, migration: MigrationSpec, folder: str) -> Step:
+    """Migrate the databases with the commands of the release in `folder`."""
+
     def inside(*commands: tuple[str, ...], absent: str = _NO_RELEASE) -> Command:
         return shell(absent + 'sh -c "$2"', folder, line(*commands), timeout=migration.timeout)
 
     warns = () if migration.undo else (f"{service.name}: what the migration changes in the data stays on the way back",)
-    return _step(
+    return step(
         service,
         "migrate",
         "migrate " + ", ".join(migration.databases),
@@ -445,7 +537,7 @@ def _prune(service: ServiceSpec, found: Found, new: str) -> tuple[Step, ...]:
     if not gone:
         return ()
     return (
-        _step(
+        step(
             service,
             "prune",
             "delete old releases " + ", ".join(gone),

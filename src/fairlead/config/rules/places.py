@@ -11,16 +11,42 @@ _OWN = "give each environment its own"
 
 
 def folders_are_apart(ground: Ground) -> Iterator[Problem]:
-    """No service's folder is another's or lies inside it, in whatever environment."""
+    """No service's folder is another's or lies inside it, in whatever environment; but a docroot may hold others."""
     taken = list(_folders(ground))
     for number, (environment, service, mine) in enumerate(taken):
         for other_environment, other, theirs in taken[:number]:
+            if environment == other_environment and (_hosts(service, mine, theirs) or _hosts(other, theirs, mine)):
+                continue
             if mine.holds(theirs) or theirs.holds(mine):
                 how = "is the folder" if mine == theirs else "is inside or around the folder"
                 what = f"{how} of `{other.name}`" + f" of {other_environment}" * (environment != other_environment)
                 yield ground.problem(
                     ground.spot(environment, service.name, "path"), what, _hint(environment, other_environment)
                 )
+
+
+def _hosts(service: ServiceSpec, mine: Folder, theirs: Folder) -> bool:
+    """A docroot that another service lies in: it protects what is there."""
+    return service.strategy == "in_place" and mine.holds(theirs) and mine != theirs
+
+
+def places_beside_docroots_are_apart(ground: Ground) -> Iterator[Problem]:
+    """What is kept beside a docroot lies in nobody's folder, and no two environments keep theirs in one."""
+    hosts, first = ground.installation.hosts, dict[Folder, str]()
+    taken = list(_folders(ground))
+    for environment, service, _ in taken:
+        if not service.beside:
+            continue
+        beside = folder(service.host, service.beside, hosts)
+        path = ground.spot(environment, service.name, "beside")
+        if first.setdefault(beside, environment) != environment:
+            yield ground.problem(path, f"is used by {first[beside]} too", _OWN)
+        for _, other, theirs in taken:
+            if beside.holds(theirs) or theirs.holds(beside):
+                what = (
+                    f"what is kept beside the docroot, in {service.beside}, would lie inside or around `{other.name}`"
+                )
+                yield ground.problem(path, what, "set `beside` to a folder of its own, not served to anybody")
 
 
 def _hint(environment: str, other: str) -> str:
@@ -72,4 +98,9 @@ def _unit(value: object) -> object:
     return value.removesuffix(".service") if isinstance(value, str) else value
 
 
-RULES = (folders_are_apart, state_and_backups_are_apart, units_and_ports_are_apart)
+RULES = (
+    folders_are_apart,
+    places_beside_docroots_are_apart,
+    state_and_backups_are_apart,
+    units_and_ports_are_apart,
+)

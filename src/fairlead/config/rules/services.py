@@ -21,6 +21,19 @@ def strategy_has_its_keys(ground: Ground) -> Iterator[Problem]:
             yield ground.problem(ground.spot(environment, service.name), what, hint)
 
 
+def docroots_share_nothing_by_link(ground: Ground) -> Iterator[Problem]:
+    """`shared` is for releases beside each other; `beside` is for docroots."""
+    for environment, service in ground.services():
+        if service.strategy == "in_place" and service.shared:
+            path = ground.spot(environment, service.name, "shared")
+            yield ground.problem(path, "is not for `in_place`: nothing is linked into a docroot", "write `protected`")
+    for path, entry in ground.written():
+        name = str(path[-1])
+        strategies = {service.strategy for _, service in ground.services() if service.name == name}
+        if getattr(entry, "beside", "") and strategies and "in_place" not in strategies:
+            yield ground.problem((*path, "beside"), "is only for `in_place`")
+
+
 def requests_have_a_url(ground: Ground) -> Iterator[Problem]:
     """Health and identity are asked at a URL."""
     for environment, service in ground.services():
@@ -111,6 +124,7 @@ def lists_have_no_doubles(ground: Ground) -> Iterator[Problem]:
 
 RULES = (
     strategy_has_its_keys,
+    docroots_share_nothing_by_link,
     requests_have_a_url,
     switch_has_a_unit,
     maintenance_is_one_thing,

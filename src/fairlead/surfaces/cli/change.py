@@ -158,6 +158,31 @@ def _told(one: Deployment) -> str:
     return lines.deployment(one)
 
 
+@click.command(name="adopt")
+@click.argument("service")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Only write the plan to a file.")
+@approval
+@options
+@command
+async def adopt(
+    app: Fairlead, as_json: bool, service: str, out: Path | None, yes: bool, reason: str, no_watch: bool
+) -> int:
+    """Make the folder that a service is served from now its first release; no file is changed, nothing is restarted.
+
+    Example: fairlead adopt frontend -e production
+    """
+    made = await app.plan_adopt(service)
+    if out:
+        write_plan(out, made)
+        if as_json:
+            emit_json({"hash": made.hash, "plan": made})
+        else:
+            click.echo("\n".join(lines.plan(made)))
+        return 0
+    _approve(app, made, yes=yes, from_file=False)
+    return _ended(await app.deploy(made, reason=reason or "adopt", watch=not no_watch), as_json)
+
+
 @click.command(name="rollback")
 @click.argument("run", default="")
 @approval

@@ -8,7 +8,7 @@ from typing import TextIO
 
 import click
 
-from fairlead.model import Backup, Deployment, Event, Finding, Plan, Step, blockers
+from fairlead.model import Backup, Deployment, Event, Finding, Inventory, Plan, Step, blockers
 
 SIGNS = {"ok": "✓", "warn": "!", "fail": "✗", "unknown": "?"}
 PHASES = {
@@ -73,9 +73,29 @@ def _files(shown: Plan) -> list[str]:
     told = []
     for change in shown.services:
         version = f" ({ascii_path(change.version)})" if change.version else ""
-        told.append(f"{change.service} on {change.host}: {change.before or 'nothing'} -> {change.after}{version}")
+        before, after = change.before or "nothing", change.after or "what was found"
+        told.append(f"{change.service} on {change.host}: {before} -> {after}{version}")
         for sign, paths in (("+", change.files.added), ("~", change.files.changed), ("-", change.files.deleted)):
             told += [f"    {sign} {ascii_path(path)}" for path in paths]
+        told += _inventory(change.inventory) if change.inventory else []
+    return told
+
+
+def _inventory(seen: Inventory) -> list[str]:
+    """What lies there already: counts, then every file that somebody else put there and that is replaced or stays."""
+    total = f"{seen.files} files, {seen.folders} folders, {seen.links} links" + f", {seen.others} others" * bool(
+        seen.others
+    )
+    told = [f"    there already: {total}; {seen.untouched} stay as they are"]
+    told += [f"      {shape}" for shape in seen.shapes]
+    if seen.protected:
+        told.append(f"    never written: {', '.join(map(ascii_path, seen.protected))}")
+    for title, paths in (
+        ("not Fairlead's, will be replaced, kept for the way back", seen.foreign),
+        ("changed by hand, will be replaced, kept for the way back", seen.by_hand),
+        ("changed by hand, no longer in the release, stays", seen.left),
+    ):
+        told += [f"    ! {ascii_path(path)}: {title}" for path in paths]
     return told
 
 
