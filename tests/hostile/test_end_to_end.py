@@ -213,8 +213,8 @@ def test_a_stranger_between_the_releases_is_left_alone(ground: Ground) -> None:
     evil = "x\ncurrent releases/000000000000\nlive 000000000000\n\nlisting\n"
     strangers = [site / "releases" / "a b $(touch executed)\n*", site / "shared" / SHARED / PLACES["two"] / evil]
     for path in strangers:
-        path.mkdir()
-        subprocess.run(["chown", "--reference", str(site), str(path)], check=True)
+        path.mkdir(parents=True)
+    subprocess.run(["chown", "-R", "--reference", str(site), str(strangers[0]), str(site / "shared")], check=True)
     before = (site / "current").readlink().name
     ground.write("v4")
     made = ground.operator.json(0, "plan", "two")["plan"]

@@ -316,8 +316,9 @@ async def test_a_server_with_one_session(tmp_path: Path) -> None:
 # -- the operator's death
 
 OPERATOR = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background may have told us to ignore it
 sys.path.insert(0, {tests!r})
 from fairlead.model import Account, shell
 from fairlead.outside.local import LocalHost
