@@ -20,7 +20,17 @@ from prove.table import Row, remarks, table
 
 ROOT = Path(__file__).parents[1]
 
-EXPERIMENTS = {"kills": 60, "stops": 25, "races": 15, "signals": 20, "fuzz": 30, "secrets": 30, "mutations": 90, "docroot": 30}
+EXPERIMENTS = {
+    "kills": 60,
+    "stops": 25,
+    "races": 15,
+    "signals": 20,
+    "fuzz": 30,
+    "secrets": 30,
+    "mutations": 90,
+    "docroot": 30,
+    "lab": 20,
+}
 """Module of this package -> minutes that it may take."""
 
 GRACE = 60.0

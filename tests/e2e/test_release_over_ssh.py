@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.operator import Operator
-from support.sshd import Sshd
-from support.witness import Witness, difference, disagreements
 
 from fairlead.demo.config import DEPLOYED
 from fairlead.demo.estate import Estate
+from support.operator import Operator
+from support.sshd import Sshd
+from support.witness import Witness, difference, disagreements
 
 WATCH = {"duration": "20s", "interval": "250ms", "window": "6s", "min_requests": 5}
 
@@ -101,7 +101,7 @@ def test_a_broken_release_comes_back_whole(site: Site, broken: str, mode: str, b
     assert difference(before, after) == []
     assert disagreements(after) == []
     assert site.witness.lost_rows() == []
-    assert not [path for path in site.estate.home.glob("services/*/releases/.part-*")]
+    assert not list(site.estate.home.glob("services/*/releases/.part-*"))
 
 
 def test_the_record_alone_tells_the_story(site: Site) -> None:
