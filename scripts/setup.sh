@@ -11,8 +11,9 @@ VENV=${VENV:-.venv}
 KIND=$1
 # command, and the Debian package that has it
 SERVERS=("sshd openssh-server" "ssh openssh-client" "ssh-keygen openssh-client" "rsync rsync" "strace strace"
-  "ps procps" "busybox busybox" "git git")
-PATH=$PATH:/usr/sbin:/sbin # where Debian keeps sshd, and where an ordinary user does not look
+  "ps procps" "busybox busybox" "git git" "zstd zstd" "psql postgresql-client" "postgres postgresql")
+# where Debian keeps sshd and PostgreSQL's server, and where an ordinary user does not look
+PATH=$PATH:/usr/sbin:/sbin:$(printf '%s:' /usr/lib/postgresql/*/bin)
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -30,7 +30,7 @@ async def test_every_database_is_named_in_order(here: Place) -> None:
         spec("shop", engine="mariadb", path=""),
         spec("crm"),
         spec("gone", "data/gone.db"),
-        spec("wiki", engine="postgres", path=""),
+        spec("wiki", engine="mariadb", path=""),
         spec("far", host="nowhere"),
     ]
     findings = await check_databases(databases, here.hosts, NONE)
@@ -38,7 +38,7 @@ async def test_every_database_is_named_in_order(here: Place) -> None:
         ("database", "shop", "unknown", "this version cannot ask mariadb yet"),
         ("database", "crm", "ok", "answers, 12 kB"),
         ("database", "gone", "fail", "there is no file data/gone.db"),
-        ("database", "wiki", "unknown", "this version cannot ask postgres yet"),
+        ("database", "wiki", "unknown", "this version cannot ask mariadb yet"),
         ("database", "far", "unknown", "there is no host named nowhere"),
     ]
     assert findings[1].ms is not None and findings[1].evidence["host"] == "here"
