@@ -198,7 +198,11 @@ begin='
     shift 4
     read -r fl_boot </proc/sys/kernel/random/boot_id
     read -r fl_stat <"/proc/$$/stat"
-    fl_start=$(set -- ${fl_stat##*) }; shift 19; echo "$1")
+    fl_start=${fl_stat##*) } fl_field=19
+    while [ "$fl_field" -gt 0 ]; do
+        fl_start=${fl_start#* } fl_field=$((fl_field - 1))
+    done
+    fl_start=${fl_start%% *}
     printf "%s\n" "$fl_token $$ $fl_start $fl_boot" >"pg/$fl_id" || exit 125
     case $fl_locale in =*) LC_ALL=${fl_locale#=} ;; *) unset LC_ALL ;; esac
     umask "$fl_umask"
