@@ -809,6 +809,22 @@ async def test_a_stopped_restore_drops_what_it_made(here: Place, server: Postgre
     assert await until(lambda: server.databases == before)
 
 
+async def test_a_restore_stopped_while_the_server_still_makes_its_database_leaves_none(
+    here: Place, server: Postgres
+) -> None:
+    made = await one_backup(here, server.spec())
+    before = server.databases
+    making = "select count(*) from pg_stat_activity where query like 'create database \"fairlead%'"
+    task = asyncio.create_task(postgres.restore(here.host, made, server.spec(), "mo_never", secrets()))
+    with locked(server, "pg_database in share mode"):
+        if not await until(lambda: server.sql(making) == "1"):
+            pytest.fail(server.sql("select query from pg_stat_activity"))
+        task.cancel()
+        await asyncio.wait({task})
+        assert await until(lambda: server.sql(making) == "0")
+    assert await until(lambda: server.databases == before)
+
+
 # -- as a step of a plan
 
 
