@@ -12,7 +12,7 @@
 #   runs/RUN.rec   SEQ TOKEN SUM JSON                    one line an entry, only ever appended
 #   plans/SHA256   what a run is made of
 #   pg/ID          TOKEN PID STARTTIME BOOTID            a change that is running now; PID = its session
-#   receipts       ID RC TIME                            changes that have ended, even if nobody heard it
+#   receipts       ID RC TIME                            changes that have ended, even if nobody heard it; blank lines between
 #   out/ID*        what belongs to a running change: its output, its input's pipe, the mark that it is being ended
 #
 # Functions share all variables in sh: a name means the same thing everywhere in this file.
@@ -30,6 +30,7 @@ dir=$2
 shift 2
 newline='
 '
+now=
 
 # ---------------------------------------------------------------------------------------------------- answers, words
 
@@ -89,7 +90,7 @@ clock() {
 }
 
 # The same, carried on by the kernel's own count of seconds: costs no process, and may be a second off either way. So
-# for durations and receipts, never for a lease or a LATE.
+# for durations and receipts, never for a lease, and for a LATE only where a second does not matter.
 carry_clock() {
     { read -r uptime rest; } </proc/uptime
     now=$((clock_base + ${uptime%%.*}))
@@ -133,14 +134,16 @@ append() {                                  # RUN LINES
     [ -z "$created" ] || sync runs || no disk record
 }
 
-# BYTES of standard input into $data, all or nothing. (dd, because some `head -c` read more than they are told to,
-# and the change's own input may follow.)
+# Lines of BYTES in all from standard input into $data, all or nothing. `read` takes byte by byte, so that the change's
+# own input, which may follow, is still there; and it drops a NUL, which makes the count short.
 take() {
     num "$1" || no usage
-    data=$(dd bs=1 count="$1" <&3 2>/dev/null; printf x)
-    data=${data%x}
+    data=
+    while [ ${#data} -lt "$1" ]; do
+        IFS= read -r line <&3 || no short
+        data=$data$line$newline
+    done
     [ ${#data} -eq "$1" ] || no short
-    case $data in *"$newline") ;; *) no short ;; esac
 }
 
 # What we write is ASCII: any other byte is damage, and shown as `?` it keeps the byte counts of an answer true.
@@ -188,6 +191,10 @@ gate() {                                    # TOKEN LATE
     flock -s -w 10 9 || no busy gate
     { read -r fence_token fence_state rest <fence; } 2>/dev/null || no corrupt fence
     [ "$fence_token $fence_state" = "$1 open" ] || no fenced "$fence_token $fence_state"
+    if [ "$now" != "" ]; then
+        carry_clock
+        [ "$now" -ge "$2" ] || return 0     # even a second later it would be in time
+    fi
     clock
     [ "$now" -le "$2" ] || no late
 }
@@ -272,7 +279,9 @@ finish() {
     fi
     [ -z "$watchers" ] || kill $watchers 2>/dev/null
     carry_clock
-    heal receipts && printf '%s\n' "$id $rc $now" >>receipts && sync -d receipts || no disk receipt
+    gap=                                    # rather than a look at the last line, which may be torn
+    [ ! -s receipts ] || gap=$newline
+    printf '%s\n' "$gap$id $rc $now" >>receipts && sync -d receipts || no disk receipt
     rm -f "pg/$id" "out/$id.end" "out/$id.in"
 }
 
@@ -425,7 +434,7 @@ read)
     say state "$lock_token $lock_state $lock_nonce $lock_run $lock_who" \
         "$lease_token $lease_end $fence_token $fence_state $now"
     if [ -e receipts ]; then                # they are written under the gate, not under the mutex: one look
-        data=$(tail -n 1000 receipts | ascii)
+        data=$(tail -n 2000 receipts | ascii)
         say file receipts $((${#data} + 1))
         printf '%s\n\n' "$data"
     fi
