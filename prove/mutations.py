@@ -284,7 +284,7 @@ MUTATIONS = (
     Mutation(
         "the watch goes back for a single failed request",
         "run/watch.py",
-        "some = share.errors >= (2 if share.source == \"access_log\" else 3)",
+        'some = share.errors >= (2 if share.source == "access_log" else 3)',
         "some = True",
         ("run/test_watch.py::test_judge",),
     ),
