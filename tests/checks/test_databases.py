@@ -27,18 +27,18 @@ async def here(tmp_path: Path) -> AsyncIterator[Place]:
 async def test_every_database_is_named_in_order(here: Place) -> None:
     make(here.home / "data/crm.db")
     databases = [
-        spec("shop", engine="mariadb", path=""),
+        spec("shop", engine="mariadb", database="shop", address="127.0.0.1", port=1, user="svc"),
         spec("crm"),
         spec("gone", "data/gone.db"),
-        spec("wiki", engine="mariadb", path=""),
+        spec("wiki", engine="postgres", database="wiki", address="127.0.0.1", port=1, user="svc"),
         spec("far", host="nowhere"),
     ]
     findings = await check_databases(databases, here.hosts, NONE)
     assert [(one.check, one.subject, one.status, one.says) for one in findings] == [
-        ("database", "shop", "unknown", "this version cannot ask mariadb yet"),
+        ("database", "shop", "fail", "port 1 of 127.0.0.1 is closed: nothing listens there"),
         ("database", "crm", "ok", "answers, 12 kB"),
         ("database", "gone", "fail", "there is no file data/gone.db"),
-        ("database", "wiki", "unknown", "this version cannot ask mariadb yet"),
+        ("database", "wiki", "fail", "port closed: nothing listens on 127.0.0.1:1"),
         ("database", "far", "unknown", "there is no host named nowhere"),
     ]
     assert findings[1].ms is not None and findings[1].evidence["host"] == "here"

@@ -130,11 +130,11 @@ ROWS: dict[str, tuple[Callable[[World], Awaitable[None]], dict[str, str], list[s
         ["back up crm", *staged("api"), *staged("web"), *SWITCHES[:2], "web: delete old releases OLD"],
         {},
     ),
-    "a database without an engine": (
+    "a database on a server": (
         on_a_server,
         {"web": "v2"},
-        [*staged("web"), "web: switch to WEB"],
-        {"remarks": [DATA_REMARK, "mo_forum is not backed up: there is no engine for mariadb yet"]},
+        ["back up mo_forum", *staged("web"), "web: switch to WEB"],
+        {"remarks": [DATA_REMARK]},
     ),
 }
 

@@ -455,11 +455,10 @@ class Fairlead:
         databases = self._named(names)
         groups: dict[tuple[str, str], list[DatabaseSpec]] = {}
         for database in databases:
-            if database.engine in ENGINES:
-                groups.setdefault((database.engine, database.host), []).append(database)
+            groups.setdefault((database.engine, database.host), []).append(database)
         made = await asyncio.gather(*(self._backup(group) for group in groups.values()))
         found = {finding.subject: finding for several in made for finding in several}
-        return [found.get(database.name) or _no_engine(database) for database in databases]
+        return [found[database.name] for database in databases]
 
     async def _backup(self, databases: list[DatabaseSpec]) -> list[Finding]:
         try:
@@ -483,8 +482,6 @@ class Fairlead:
     async def restore(self, name: str, into: str, file: str = "") -> Finding:
         """Write the newest proven backup of a database, or the named one, into a new file on its host, and prove it."""
         database = self._named([name])[0]
-        if database.engine not in ENGINES:
-            return _no_engine(database)
         host = await self.hosts.get(database.store.host)
         found = [one for one in await store.backups(host, [database.store.path]) if one.database == name and one.proven]
         chosen = [one for one in found if file in ("", one.file)]
@@ -532,8 +529,3 @@ def _as_seen(approved: Plan, now: Plan) -> Plan:
 def _no_gate(finding: Finding) -> Finding:
     """A sick service does not forbid the deployment that may heal it; it is said, and not held against a way back."""
     return finding.model_copy(update={"status": "warn"}) if finding.blocks else finding
-
-
-def _no_engine(database: DatabaseSpec) -> Finding:
-    says = f"this version cannot back up {database.engine} yet"
-    return Finding(check="backup", subject=database.name, status="unknown", says=says)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fairlead.checks.databases import Look, by_host, not_yet
+from fairlead.checks.databases import Look, by_host
 from fairlead.config.database import DatabaseSpec
-from fairlead.engines import ENGINES, store
+from fairlead.engines import store
 from fairlead.model import Backup, Finding, Status
 from fairlead.outside.connect import Hosts
 from fairlead.outside.host import Host
@@ -30,10 +30,7 @@ async def check_backups(
         found = await store.backups(host, (one.store.path for one in group), verify=True)
         return [judged(one, found, now) for one in group]
 
-    able = [one for one in databases if one.engine in ENGINES]
-    found = await by_host(able, hosts, Look("backup", lambda one: one.store.host, ask, limit))
-    findings = {finding.subject: finding for finding in found}
-    return [findings.get(one.name) or not_yet("backup", one) for one in databases]
+    return await by_host(databases, hosts, Look("backup", lambda one: one.store.host, ask, limit))
 
 
 def judged(database: DatabaseSpec, found: Sequence[Backup], now: float) -> Finding:

@@ -20,15 +20,14 @@ async def check_databases(
 
     After `limit` seconds what a host has not answered is `unknown`.
     """
-    asked: list[DatabaseSpec] = [one for one in databases if one.engine in ENGINES]
-    by_engine = {
-        engine: [one for one in asked if one.engine == engine] for engine in dict.fromkeys(o.engine for o in asked)
-    }
+    by_engine: dict[str, list[DatabaseSpec]] = {}
+    for one in databases:
+        by_engine.setdefault(one.engine, []).append(one)
     answers = await asyncio.gather(
         *(_ping(ENGINES[word], group, (hosts, secrets), limit) for word, group in by_engine.items())
     )
     findings = {finding.subject: finding for several in answers for finding in several}
-    return [findings.get(one.name) or not_yet("database", one) for one in databases]
+    return [findings[one.name] for one in databases]
 
 
 async def _ping(
@@ -70,9 +69,3 @@ async def _on_host(name: str, group: Sequence[DatabaseSpec], hosts: Hosts, look:
 
     subjects = tuple(one.name for one in group)
     return await looked_at_all(look.check, subjects, within(look.limit, ask()))
-
-
-def not_yet(check: str, database: DatabaseSpec) -> Finding:
-    """This version has no module for the database's engine: not knowing counts as no."""
-    says = f"this version cannot ask {database.engine} yet"
-    return Finding(check=check, subject=database.name, status="unknown", says=says)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fairlead.engines import postgres, sqlite
+from fairlead.engines import mariadb, postgres, sqlite
 from fairlead.engines.engine import Engine, Made
 
-ENGINES: dict[str, Engine] = {"postgres": postgres, "sqlite": sqlite}
+ENGINES: dict[str, Engine] = {"mariadb": mariadb, "postgres": postgres, "sqlite": sqlite}
 """By the word that fairlead.yml uses."""
 
 __all__ = ["ENGINES", "Engine", "Made"]

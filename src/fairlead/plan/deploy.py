@@ -86,16 +86,15 @@ def _touched_databases(
 
 
 async def _backups(databases: list[DatabaseSpec], changes: list[ServiceChange], hosts: Hosts) -> list[Step]:
-    """A backup of each before the first activation; the plan says which have no engine yet."""
-    able = [database for database in databases if database.engine in ENGINES]
+    """A backup of each before the first activation."""
     purpose = " ".join(change.after for change in changes)
     seen: list[Backup] = []
-    for name in dict.fromkeys(database.host for database in able):
-        stores = {database.store.path for database in able if database.host == name}
+    for name in dict.fromkeys(database.host for database in databases):
+        stores = {database.store.path for database in databases if database.host == name}
         seen += await store.backups(await hosts.get(name), stores)
     return [
         _backup(database, store.backup_label(purpose, (b for b in seen if b.database == database.name)))
-        for database in able
+        for database in databases
     ]
 
 
@@ -152,11 +151,8 @@ def database_name(database: DatabaseSpec) -> str:
 
 
 def _remarks(steps: Iterable[Step], databases: Iterable[DatabaseSpec]) -> Iterable[str]:
-    if several := list(databases):
+    if any(databases):
         yield DATA_REMARK
-        for database in several:
-            if database.engine not in ENGINES:
-                yield f"{database_name(database)} is not backed up: there is no engine for {database.engine} yet"
     for step in steps:
         yield from step.warns
 
