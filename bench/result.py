@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,8 @@ from typing import Any
 
 TIMES = 5
 """Of so many runs the median counts."""
+SCALE = float(os.environ.get("BENCH_SCALE", "1"))
+"""Share of the files and rows that the large ones have; only 1 is a result."""
 
 
 @dataclass(frozen=True)
