@@ -295,6 +295,13 @@ MUTATIONS = (
         r"""/" 5[0-9][0-9]( |$)/ { bad = 1 }""",
         ("run/test_watch.py::test_what_is_counted",),
     ),
+    Mutation(
+        "a deployment goes on although a database is lost",
+        "run/runner.py",
+        "why = self.lost()",
+        'why = ""',
+        ("run/test_guard.py",),
+    ),
 )
 
 

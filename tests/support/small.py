@@ -13,8 +13,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fairlead.checks.databases import as_spec, check_databases
 from fairlead.errors import Lost
-from fairlead.model import Account, Check, Command, CommandCheck, Event, Finding, Lease, Plan, Result, Run, Step, shell
+from fairlead.model import (
+    Account,
+    Check,
+    Command,
+    CommandCheck,
+    DatabaseCheck,
+    Event,
+    Finding,
+    Lease,
+    Plan,
+    Result,
+    Run,
+    Step,
+    shell,
+)
 from fairlead.outside.clock import Clock, SystemClock
 from fairlead.outside.connect import Hosts
 from fairlead.outside.files import ArtifactStore
@@ -124,9 +139,12 @@ class Site:
         return " ".join(file.read_text().split()) if file.exists() else ""
 
     async def checks(self, checks: Iterable[Check]) -> list[Finding]:
-        """Run command checks; `sick` ones say no."""
+        """Run command checks; `sick` ones say no. Databases are really asked."""
         found = []
         for check in checks:
+            if isinstance(check, DatabaseCheck):
+                found += await check_databases([as_spec(check)], self.hosts, Secrets())
+                continue
             assert isinstance(check, CommandCheck)
             self.asked.append(check.subject)
             ok = (await (await self.hosts.get(check.host)).run(check.command)).ok and check.subject not in self.sick

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from fairlead.checks.looked import looked_at_all, within
-from fairlead.config.database import DatabaseSpec
+from fairlead.config.database import DatabaseSpec, StoreSpec
 from fairlead.engines import ENGINES, Engine
-from fairlead.model import Finding
+from fairlead.model import DatabaseCheck, Finding
 from fairlead.outside.connect import Hosts
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
@@ -28,6 +28,19 @@ async def check_databases(
     )
     findings = {finding.subject: finding for several in answers for finding in several}
     return [findings[one.name] for one in databases]
+
+
+def as_spec(check: DatabaseCheck) -> DatabaseSpec:
+    """The database that a plan's look is about; of its backups a plan says nothing here."""
+    words = check.model_dump(exclude={"kind", "subject"})
+    store = StoreSpec(host=check.host, path="")
+    return DatabaseSpec.model_validate({**words, "name": check.subject, "group": "", "environment": "", "store": store})
+
+
+def as_check(database: DatabaseSpec) -> DatabaseCheck:
+    """The look at a database as data."""
+    words = database.model_dump(include=set(DatabaseCheck.model_fields))
+    return DatabaseCheck.model_validate({**words, "subject": database.name})
 
 
 async def _ping(

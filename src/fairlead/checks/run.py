@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fairlead.checks.command import check_command
+from fairlead.checks.databases import as_spec, check_databases
 from fairlead.checks.http import check_http
 from fairlead.checks.looked import looked, within
 from fairlead.checks.tree import check_tree
-from fairlead.model import Check, CommandCheck, Finding, HttpCheck, TreeCheck
+from fairlead.model import Check, CommandCheck, DatabaseCheck, Finding, HttpCheck, TreeCheck
 from fairlead.outside.connect import Hosts
 from fairlead.outside.http import HttpClient
 from fairlead.outside.secrets import Secrets
@@ -24,7 +25,7 @@ class CheckContext:
     secrets: Secrets
 
 
-async def run_check(check: Check, context: CheckContext) -> Finding:
+async def run_check(check: HttpCheck | TreeCheck | CommandCheck, context: CheckContext) -> Finding:
     """Take the look that a plan carries as data."""
     if isinstance(check, HttpCheck):
         return await check_http(check, context.http, context.secrets)
@@ -57,5 +58,11 @@ async def together(asked: Iterable[Asked], limit: float) -> list[Finding]:
 
 
 async def run_checks(checks: Iterable[Check], context: CheckContext, limit: float) -> list[Finding]:
-    """`together` for checks that are data."""
-    return await together((Asked(name_of(one), one.subject, run_check(one, context)) for one in checks), limit)
+    """`together` for checks that are data; databases are asked together, one round trip for each host."""
+    several = list(checks)
+    databases = [as_spec(one) for one in several if isinstance(one, DatabaseCheck)]
+    others = [one for one in several if not isinstance(one, DatabaseCheck)]
+    asked = [Asked(name_of(one), one.subject, run_check(one, context)) for one in others]
+    looks = together(asked, limit), check_databases(databases, context.hosts, context.secrets, limit=limit)
+    rest, reached = map(iter, await asyncio.gather(*looks))
+    return [next(reached if isinstance(one, DatabaseCheck) else rest) for one in several]

@@ -35,6 +35,8 @@ class WatchEntry(Model):
     """The share is taken over this last time."""
     min_requests: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 20
     """Fewer requests than this in the window are not enough to judge."""
+    lost_database: Annotated[Literal["back", "halt"], BeforeValidator(text)] = "back"
+    """What starts when a database is lost during the deployment: the way back, or a stop for a human to look."""
 
 
 class LeaseEntry(Model):

@@ -3,7 +3,7 @@
 from fairlead.model.account import Account
 from fairlead.model.backup import Backup
 from fairlead.model.base import Model, canonical, sha256
-from fairlead.model.check import Check, CommandCheck, HttpCheck, TreeCheck
+from fairlead.model.check import Check, CommandCheck, DatabaseCheck, HttpCheck, TreeCheck
 from fairlead.model.command import Command, Result, SecretRef, shell
 from fairlead.model.deployment import Deployment, ErrorShare, Event, Report, Sample, StepTime
 from fairlead.model.finding import Finding, Status, blockers, why_not
@@ -21,6 +21,7 @@ __all__ = [
     "Check",
     "Command",
     "CommandCheck",
+    "DatabaseCheck",
     "Deployment",
     "Difference",
     "Entry",

@@ -52,4 +52,22 @@ class CommandCheck(Model):
     command: Command
 
 
-Check = Annotated[HttpCheck | TreeCheck | CommandCheck, Field(discriminator="kind")]
+class DatabaseCheck(Model):
+    """A database must answer the account of its service, asked on the host that reaches it."""
+
+    kind: Literal["database"] = "database"
+    subject: str
+    """Its name in fairlead.yml."""
+    engine: str
+    host: str
+    database: str = ""
+    """Name on the server; empty for a file."""
+    user: str = ""
+    password: SecretRef | None = None
+    path: str = ""
+    address: str = ""
+    port: int | None = None
+    tls: Literal["off", "required", "verify"] = "off"
+
+
+Check = Annotated[HttpCheck | TreeCheck | CommandCheck | DatabaseCheck, Field(discriminator="kind")]

@@ -4,7 +4,7 @@ from typing import Literal
 
 from fairlead.model.account import Account
 from fairlead.model.base import Model, canonical, sha256
-from fairlead.model.check import Check
+from fairlead.model.check import Check, DatabaseCheck
 from fairlead.model.step import Step
 from fairlead.model.tree import Difference
 
@@ -80,6 +80,8 @@ class WatchRules(Model):
     """The share is taken over the last so many seconds."""
     min_requests: int = 20
     """Fewer requests than this in the window are not enough data to judge."""
+    lost_database: Literal["back", "halt"] = "back"
+    """What a database that is lost during the deployment starts: the way back, or a stop for a human to look."""
 
 
 class Lease(Model):
@@ -125,6 +127,8 @@ class Plan(Model):
     """By service: must be ok after its activation, before the next service is touched."""
     standing: dict[str, tuple[Check, ...]] = {}
     """By service: what must be ok again after the way back."""
+    guards: tuple[DatabaseCheck, ...] = ()
+    """What is looked at again and again while the plan is carried out, and must not be lost."""
     watch: tuple[WatchTarget, ...] = ()
     watch_rules: WatchRules = WatchRules()
     lease: Lease = Lease()

@@ -33,6 +33,8 @@ class Entry(Model):
     environment: str = ""
     sick: tuple[str, ...] = ()
     """run: services that were not healthy before anything was changed; a way back need not prove them healthy."""
+    absent: tuple[str, ...] = ()
+    """run: databases that did not answer before anything was changed; they cannot be lost any more."""
     seconds: float | None = None
     """outcome: how long the change took."""
     verdict: Literal["", "done", "back", "closed"] = ""

@@ -6,10 +6,23 @@ import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from fairlead.checks.databases import as_check
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation, ServiceSpec
 from fairlead.engines import ENGINES, store
 from fairlead.errors import FairleadError, NotReady
-from fairlead.model import Account, Backup, Check, Plan, Run, ServiceChange, Step, Tree, Untouched, WatchTarget
+from fairlead.model import (
+    Account,
+    Backup,
+    Check,
+    DatabaseCheck,
+    Plan,
+    Run,
+    ServiceChange,
+    Step,
+    Tree,
+    Untouched,
+    WatchTarget,
+)
 from fairlead.outside.connect import Hosts
 from fairlead.plan.prepare import Artifact
 from fairlead.strategies import STRATEGIES
@@ -139,6 +152,7 @@ def _assemble(
         proven={c.service: proofs(specs[c.service], c.after) for c in changes},
         standing=standing(environment, changed, found),
         watch=watch_targets(environment, changed),
+        guards=guards(installation, environment),
         watch_rules=environment.watch,
         lease=environment.lease,
         remarks=tuple(_remarks(ordered, databases)),
@@ -196,10 +210,18 @@ def watch_targets(environment: EnvironmentSpec, changed: Mapping[str, ServiceCha
     )
 
 
+def guards(installation: Installation, environment: EnvironmentSpec) -> tuple[DatabaseCheck, ...]:
+    """A look at every database that a service of the environment uses, whether the plan changes that service or not."""
+    used = {name for service in environment.services.values() for name in service.databases}
+    own = (one for one in installation.databases if one.environment == environment.name and one.name in used)
+    return tuple(as_check(one) for one in own)
+
+
 def accounts(installation: Installation, environment: EnvironmentSpec, used: Iterable[str]) -> dict[str, Account]:
     """The accounts that a plan needs to be carried out, those that are jumped through included."""
     watched = (service.host for service in environment.services.values() if service.host and service.access_log)
-    names = list(dict.fromkeys((environment.lock_host, *used, *watched)))
+    guarded = (check.host for check in guards(installation, environment))
+    names = list(dict.fromkeys((environment.lock_host, *used, *watched, *guarded)))
     for name in names:
         via = installation.hosts[name].account.via
         if via and via not in names:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from fairlead.errors import Damaged, FairleadError, Fenced, Halted, Moved
 from fairlead.journal.history import deployment_of
 from fairlead.journal.target import HeldBy, State
-from fairlead.model import Deployment, Entry, ErrorShare, Event, Finding, Lease, Plan, Sample, Step, Upload
+from fairlead.model import Deployment, Entry, ErrorShare, Event, Finding, Lease, Plan, Sample, Step, Upload, blockers
 from fairlead.outside.clock import Clock
 from fairlead.outside.connect import Hosts
 from fairlead.outside.files import ArtifactStore
 from fairlead.outside.secrets import Secrets
+from fairlead.run.guard import Guard
 from fairlead.run.runner import Listen, RunChecks, Runner, Stop, WayBack
 from fairlead.run.session import Session
 from fairlead.run.watch import Watch
@@ -75,9 +76,12 @@ async def deploy(
 
 
 async def _first_line(plan: Plan, ctx: Context, reason: str) -> Entry:
-    """What the run is, written before its first change; with the services that are sick already."""
-    findings = await ctx.checks(check for checks in plan.standing.values() for check in checks)
+    """What the run is, written before its first change; with the services and databases that are sick already."""
+    standing = [check for checks in plan.standing.values() for check in checks]
+    findings, reached = await asyncio.gather(ctx.checks(standing), ctx.checks(plan.guards))
     sick = tuple(dict.fromkeys(finding.subject for finding in findings if finding.blocks))
+    for finding in blockers(reached):
+        ctx.tell("warning", f"the database {finding.subject} does not answer, so it is not guarded: {finding.says}")
     return Entry(
         kind="run",
         plan=plan.hash,
@@ -87,6 +91,7 @@ async def _first_line(plan: Plan, ctx: Context, reason: str) -> Entry:
         who=ctx.who,
         says=reason,
         sick=sick,
+        absent=tuple(finding.subject for finding in blockers(reached)),
     )
 
 
@@ -218,27 +223,33 @@ async def _missing_artifacts(plan: Plan, session: Session, ctx: Context) -> list
 
 async def _lead(plan: Plan, session: Session, ctx: Context, *, watch: bool) -> Deployment:
     """Forward to the end, or back to the beginning."""
+    guard = Guard.over(plan.guards, (n for line in session.lines for n in line.entry.absent), ctx.checks, ctx.clock)
     runner = _runner(plan, session, ctx)
+    runner.lost = lambda: guard.why
     try:
-        await runner.stage()
-        async with _observed(plan, session, ctx):
-            findings = await runner.activate()
-        await session.append()
-        ctx.proof(session.run, findings)
-        if watch:
-            await _watch(plan, session, ctx)
+        async with guard.standing():
+            await runner.stage()
+            async with _observed(plan, session, ctx):
+                findings = await runner.activate()
+            await asyncio.gather(session.append(), guard.look())
+            runner.heed_loss()
+            ctx.proof(session.run, findings)
+            if watch:
+                guard.every = plan.watch_rules.interval
+                await _watch(plan, session, ctx, guard)
+                runner.heed_loss()
         await runner.tidy()
     except WayBack as turn:
         return await _back(plan, session, runner, ctx, turn.why)
     return await _end(plan, session, ctx, "done")
 
 
-async def _watch(plan: Plan, session: Session, ctx: Context) -> None:
+async def _watch(plan: Plan, session: Session, ctx: Context, guard: Guard) -> None:
     # After a resume the watch begins anew: what nobody looked at was not watched.
     seconds = plan.watch_rules.duration
     await session.append(Entry(kind="watch"))
     ctx.tell("phase", f"watching for {seconds:.0f} s")
-    why = await _watcher(plan, session, ctx).run(seconds)
+    why = await _watcher(plan, session, ctx).run(seconds, lambda: bool(guard.why))
     if why:
         raise WayBack(why)
     if ctx.stop.why:

@@ -63,6 +63,8 @@ class Runner:
     listen: Listen
     expected: Callable[[Step], float | None] = lambda step: None
     stop: Stop = field(default_factory=Stop)
+    lost: Callable[[], str] = lambda: ""
+    """Why the run must not go on, as a sentence, such as a database that is gone; "" = it may."""
     _turning: bool = False
     _proof: dict[str, list[Finding]] = field(default_factory=dict)
 
@@ -288,6 +290,15 @@ class Runner:
             raise Halted(f"{self.stop.why} twice", "go on with `fairlead resume`, or back with `fairlead rollback`")
         if self.stop.why:
             raise WayBack(self.stop.why)
+        self.heed_loss()
+
+    def heed_loss(self) -> None:
+        """Where something is lost that the run needs, raise WayBack or Halted, as the plan says."""
+        why = self.lost()
+        if why and self.plan.watch_rules.lost_database == "halt":
+            raise Halted(f"{why}; nothing more is changed", self._resume_hint())
+        if why:
+            raise WayBack(why)
 
     def _steps(self, phase: str) -> list[Step]:
         return [step for step in self.plan.steps if step.phase == phase]

@@ -113,8 +113,9 @@ class Watch:
     _told: set[str] = field(default_factory=set)
     """Services whose log could not be read: said once."""
 
-    async def run(self, seconds: float) -> str:
-        """Look every interval for so many seconds. Returns why to go back, or "" when the time is over or stopped.
+    async def run(self, seconds: float, ended: Callable[[], bool] = lambda: False) -> str:
+        """Look every interval for so many seconds. Returns why to go back, or "" when the time is over, it was stopped,
+        or something else has `ended` the run.
 
         While a service is down the watch goes on past its time, until the service answers again or the rule decides.
         """
@@ -123,6 +124,8 @@ class Watch:
         next_update = self.clock.monotonic() + seconds / UPDATES
         await asyncio.gather(*(self._count(target) for target in self.plan.watch if target.access_log))
         while (self.clock.monotonic() < end or self._undecided(names)) and not self.stop.why:
+            if ended():
+                return ""
             began = self.clock.monotonic()
             await self.look()
             if why := judge(self.evidence, names, rules, self.clock.now()):

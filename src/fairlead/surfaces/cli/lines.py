@@ -124,6 +124,9 @@ def _step(number: int, step: Step) -> list[str]:
 
 def _end(shown: Plan) -> list[str]:
     watched = f"watch: {shown.watch_rules.duration:g} s, every {shown.watch_rules.interval:g} s"
+    if shown.guards:
+        then = "start the way back" if shown.watch_rules.lost_database == "back" else "stop the run"
+        watched += f"; one of {len(shown.guards)} databases that is lost meanwhile will {then}"
     back = f"way back: {len(shown.way_back)} steps, {shown.way_back_hash[:12]}"
     return ["", watched, back, *(f"! {remark}" for remark in shown.remarks), f"plan {shown.hash}"]
 
