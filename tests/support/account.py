@@ -120,6 +120,7 @@ def alive(pid: int) -> bool:
 
 def tools_without(folder: Path, names: set[str]) -> str:
     """A PATH with everything that is on ours, except `names`."""
+    folder.mkdir(exist_ok=True)
     places = [place for place in reversed(os.environ["PATH"].split(":")) if Path(place).is_dir()]
     for tool in (tool for place in places for tool in Path(place).iterdir() if tool.name not in names):
         (folder / tool.name).unlink(missing_ok=True)

@@ -22,9 +22,11 @@ from typing import Self
 from fairlead.config.source import EnvironmentSource
 from fairlead.model import Account, SecretRef
 from fairlead.outside.secrets import Secrets
+from support.account import tools_without
 
 SSHD = "/usr/sbin/sshd"
 USER = "fairlead-test"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 KEY = "FAIRLEAD_TEST_SSH_KEY"
 """The name of the secret that holds the path of the key."""
 
@@ -32,9 +34,11 @@ KEY = "FAIRLEAD_TEST_SSH_KEY"
 class Sshd:
     """`with Sshd(folder) as sshd:`; keys, configuration and log lie in `folder`, the home in a folder of its own."""
 
-    def __init__(self, folder: Path, *options: str, program: tuple[str, ...] = (SSHD,)) -> None:
-        """`program` is what starts it, such as strace before its path."""
-        self.folder, self.options, self.program = folder, options, program
+    def __init__(
+        self, folder: Path, *options: str, program: tuple[str, ...] = (SSHD,), lacks: tuple[str, ...] = ()
+    ) -> None:
+        """`program` is what starts it, such as strace before its path; `lacks`: programs that are not installed."""
+        self.folder, self.options, self.program, self.lacks = folder, options, program, lacks
         self.port = 0
         self.user = USER if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
         self.key, self.known_hosts = folder / "client", folder / "known_hosts"
@@ -46,8 +50,10 @@ class Sshd:
         # The user must be able to reach it, which a folder of root's tests does not allow.
         self.public = Path(tempfile.mkdtemp(prefix="fl-sshd-", dir="/tmp"))
         self.public.chmod(0o755)
-        self.home = self.public / "home"
+        self.home, self.bin = self.public / "home", self.public / "bin"
         self.home.mkdir(0o755)
+        self.bin.mkdir(0o755)
+        self.path = tools_without(self.public / "tools", set(self.lacks)) if self.lacks else PATH
         if os.getuid() == 0:
             shutil.chown(self.home, self.user, self.user)
         self._make_keys()
@@ -111,6 +117,25 @@ class Sshd:
         for pid in self.running("sshd"):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+    def crash(self) -> None:
+        """Kill it, and everything that it serves."""
+        self.process.send_signal(signal.SIGSTOP)  # its children would be somebody else's as soon as it is gone
+        self.drop_connections()
+        self.process.kill()
+        self.process.wait()
+
+    def start(self) -> None:
+        """Start it again, on the port that it had."""
+        self._log.close()
+        self._start()
+
+    def shim(self, program: str, script: str) -> Path:
+        """Put a script before a program of the machine, for whoever logs in; `$REAL` is the program."""
+        file = self.bin / program
+        file.write_text(f"#!/bin/bash\nREAL={shutil.which(program, path=PATH)}\n{script}\n")
+        file.chmod(0o755)
+        return file
 
     def write(self, path: str, text: str, mode: int = 0o644) -> Path:
         """A file in the home, owned by the user."""
@@ -183,7 +208,7 @@ class Sshd:
             f"PidFile {self.folder}/sshd.pid",
             f"AuthorizedKeysFile {self.public}/authorized_keys",
             f"AllowUsers {self.user}",
-            f"SetEnv HOME={self.home}",
+            f"SetEnv HOME={self.home} PATH={self.bin}:{self.path}",
             f"ForceCommand cd {shlex.quote(str(self.home))} && {original}",
             "StrictModes no",
             "UsePAM no",
