@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT / "tests"))  # the tests' sshd
 
 from bench.deploy import deployments  # noqa: E402
 from bench.health import black_hole, slow_probe  # noqa: E402
+from bench.own import own_time  # noqa: E402
 from bench.result import SCALE, TIMES, Result  # noqa: E402
 from bench.start import help_page  # noqa: E402
 from bench.step import journaled_step  # noqa: E402
@@ -25,6 +26,7 @@ ROWS: dict[str, Callable[[], list[Result]]] = {
     "step": journaled_step,
     "health": lambda: [slow_probe(), black_hole()],
     "deploy": deployments,
+    "own": own_time,
 }
 
 
