@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))  # the tests' sshd
 
+from bench.backup import backups  # noqa: E402
 from bench.deploy import deployments  # noqa: E402
 from bench.health import black_hole, slow_probe  # noqa: E402
 from bench.own import own_time  # noqa: E402
@@ -27,6 +28,7 @@ ROWS: dict[str, Callable[[], list[Result]]] = {
     "health": lambda: [slow_probe(), black_hole()],
     "deploy": deployments,
     "own": own_time,
+    "backup": backups,
 }
 
 
