@@ -12,7 +12,8 @@ The hash is SHA-256 over two lists of NUL-ended records, each sorted bytewise (L
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import cached_property
+from typing import Any, Literal
 
 from fairlead.model.base import Model, sha256
 
@@ -44,7 +45,7 @@ class Tree(Model):
 
     entries: dict[str, Entry]
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """64 hex digits; equal exactly when types, modes, links, paths and contents are equal."""
         return sha256(self.listing())
@@ -70,7 +71,7 @@ class Tree(Model):
 
 def parse_listing(raw: bytes) -> Tree:
     """Read what `LISTING` printed. Raises ValueError where it is not whole."""
-    entries: dict[str, Entry] = {}
+    found: dict[str, dict[str, Any]] = {}
     records = raw.split(b"\0")
     if records.pop() != b"":
         raise ValueError("the listing is cut off")
@@ -78,11 +79,11 @@ def parse_listing(raw: bytes) -> Tree:
         head, tab, path = record.partition(b"\t")
         if tab and head[:2] in (b"f ", b"d ", b"l "):
             kind, mode, link = _text(head).split(" ", 2)
-            entries[_text(path)] = Entry(kind=kind, mode=int(mode, 8), link=link)
+            found[_text(path)] = {"kind": kind, "mode": int(mode, 8), "link": link}
         else:
             digest, _, name = record.partition(b"  ./")
-            entries[_text(name)] = entries[_text(name)].model_copy(update={"sha256": digest.decode()})
-    return Tree(entries=entries)
+            found[_text(name)]["sha256"] = digest.decode()
+    return Tree(entries={path: Entry(**values) for path, values in found.items()})
 
 
 def _raw(text: str) -> bytes:
@@ -106,10 +107,14 @@ def difference(old: Tree, new: Tree) -> Difference:
     """Compare file by file; sizes are ignored, since one side may not know them."""
 
     def same(path: str) -> bool:
-        return old.entries[path].model_copy(update={"size": 0}) == new.entries[path].model_copy(update={"size": 0})
+        return _without_size(old.entries[path]) == _without_size(new.entries[path])
 
     return Difference(
         added=tuple(sorted(new.entries.keys() - old.entries.keys())),
         changed=tuple(sorted(path for path in new.entries.keys() & old.entries.keys() if not same(path))),
         deleted=tuple(sorted(old.entries.keys() - new.entries.keys())),
     )
+
+
+def _without_size(entry: Entry) -> tuple[str, int, str, str]:
+    return entry.kind, entry.mode, entry.link, entry.sha256
