@@ -11,10 +11,11 @@ switch and restart everything again, which is not the same as finding out that n
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.estate import Site, Sources, pages, site
 from bench.line import long_line
@@ -36,11 +37,26 @@ Seconds = dict[str, list[float]]
 """By side."""
 
 
+class Ground(NamedTuple):
+    """Where sides meet."""
+
+    folder: Path
+    sshd: Sshd
+    sources: Sources
+    web: int
+    """The port of the pages."""
+
+
 def deployments() -> list[Result]:
     """On loopback, where only work counts, against both scripts; over a long line against the better one."""
-    with ground() as meet:
-        near, near_again = meet("near", ("fairlead", "plain", "expert"), 0.0)
-        far, far_again = meet("far", ("fairlead", "expert"), FAR)
+    with (
+        tempfile.TemporaryDirectory(prefix="fl-bench-") as name,
+        Sshd(Path(name) / "sshd") as sshd,
+        pages(sshd.home) as web,
+    ):
+        ground = Ground(Path(name), sshd, Sources(Path(name) / "source"), web)
+        near, near_again = _meet(ground, "near", 0.0, ("fairlead", "plain", "expert"))
+        far, far_again = _meet(ground, "far", FAR, ("fairlead", "expert"))
     return [*_rows("deploy", "v1 -> v2", near, far), *_rows("unchanged", "v2 -> v2", near_again, far_again)]
 
 
@@ -56,32 +72,23 @@ def _rows(name: str, change: str, near: Seconds, far: Seconds) -> Iterable[Resul
         yield compared(f"{name}_{short}", what + more, f"script{asks}, {against}", goal, pairs)
 
 
-Meet = Callable[[str, tuple[str, ...], float], tuple[Seconds, Seconds]]
+def _meet(ground: Ground, where: str, delay: float, names: tuple[str, ...]) -> tuple[Seconds, Seconds]:
+    """Seconds of changes, and of repetitions, for these sides over a line of so many seconds each way."""
+    with ExitStack() as stack:
+        deployers = {one: _deployer(stack, ground, f"{where}-{one}", delay, SIDES[one]) for one in names}
+        return _rounds(deployers, ground.sources)
 
 
-@contextmanager
-def ground() -> Iterator[Meet]:
-    """One sshd, one web server and sources, on which sides meet: by a name, who they are, and seconds each way."""
-    with tempfile.TemporaryDirectory(prefix="fl-bench-") as name, Sshd(Path(name) / "sshd") as sshd:
-        folder, sources = Path(name), Sources(Path(name) / "source")
+def _deployer(
+    stack: ExitStack, ground: Ground, name: str, delay: float, make: Callable[[Site, View], Deployer]
+) -> Deployer:
+    def seen(port: int) -> int:
+        return stack.enter_context(long_line(port, delay)) if delay else port
 
-        def meet(where: str, names: tuple[str, ...], delay: float) -> tuple[Seconds, Seconds]:
-            with ExitStack() as stack:
-                web = stack.enter_context(pages(sshd.home))
-
-                def seen(port: int) -> int:
-                    return stack.enter_context(long_line(port, delay)) if delay else port
-
-                deployers = {}
-                for one in names:
-                    place = stack.enter_context(site(sshd, f"{where}-{one}"))
-                    mine = folder / place.name
-                    mine.mkdir()
-                    view = View(mine, sources.folder, sshd, seen(sshd.port), seen(web), seen(place.port))
-                    deployers[one] = SIDES[one](place, view)
-                return _rounds(deployers, sources)
-
-        yield meet
+    place, mine = stack.enter_context(site(ground.sshd, name)), ground.folder / name
+    mine.mkdir()
+    ports = (seen(ground.sshd.port), seen(ground.web), seen(place.port))
+    return make(place, View(mine, ground.sources.folder, ground.sshd, *ports))
 
 
 def _rounds(deployers: dict[str, Deployer], sources: Sources) -> tuple[Seconds, Seconds]:

@@ -23,12 +23,13 @@ for service in api crm frontend games admin n8n website; do
         [ -n "$differs" ] || continue
     fi
     rsync -a --delete --link-dest=../../current/ -e "$ssh" "$sources/$service/" "target:$folder/releases/$release/"
-    switch="cd $folder && ln -sfn releases/$release current.new && mv -fT current.new current"
+    $ssh target "cd $folder && ln -sfn releases/$release current.new && mv -fT current.new current"
     url=$pages/$service/current/part-0/page-0.html
     if [ "$service" = api ]; then
-        unit=$site/bin/unit url=$process/health
-        switch="$switch && $unit restart && sleep $settle && $unit status"
+        $ssh target "$site/bin/unit restart"
+        sleep "$settle"
+        $ssh target "$site/bin/unit status"
+        url=$process/health
     fi
-    $ssh target "$switch"
     look "$url"
 done
