@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -99,9 +100,10 @@ def _ask(server: MariaDB | Postgres, name: str, sql: str) -> str:
 def databases() -> Iterator[Databases]:
     """All of them, filled."""
     with ExitStack() as stack:
-        more = "--innodb-buffer-pool-size=256M"
+        more, folder = "--innodb-buffer-pool-size=256M", open_folder()
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
         servers: dict[str, MariaDB | Postgres] = {
-            name: stack.enter_context(MariaDB(open_folder() / name, more)) for name in ("plesk", "external")
+            name: stack.enter_context(MariaDB(folder / name, more)) for name in ("plesk", "external")
         }
         servers["postgres"] = stack.enter_context(Postgres())
         for group, names in GROUPS.items():
