@@ -13,6 +13,7 @@ from fairlead.outside.clock import FakeClock, SystemClock
 from fairlead.outside.connect import Hosts
 from fairlead.outside.secrets import Secrets
 from support.places import Place, place
+from support.sshd import Sshd
 
 GB = 1_000_000_000
 
@@ -64,6 +65,16 @@ async def test_a_slow_and_talking_login_shell_is_a_warning(here: Place, monkeypa
     finding = await check_host(here.hosts, "here")
     assert finding.status == "warn"
     assert "login shell takes 0." in finding.says and "prints text" in finding.says
+
+
+async def test_a_shell_that_prints_before_every_command_is_a_warning(tmp_path: Path) -> None:
+    with Sshd(tmp_path / "sshd") as sshd:
+        sshd.write(".bashrc", "echo welcome\n")
+        async with Hosts({"here": sshd.account("here")}, sshd.secrets) as hosts:
+            finding = await check_host(hosts, "here")
+    assert finding.status == "warn"
+    assert "prints text before every command, so copies go as a tar stream" in finding.says
+    assert ".bashrc" in finding.hint
 
 
 async def test_a_missing_program_is_named(here: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from fairlead.journal import (
 )
 from fairlead.journal.pack import pack
 from fairlead.journal.parse import find_answer, refusal
-from fairlead.model import Command, Entry, Receipt, Upload, shell
+from fairlead.model import Command, Entry, Receipt, Result, Upload, shell
 from support.hosts import RsyncHost, WatchedHost
 
 LINE = encode(Entry(kind="run", plan="p"), 1, 1)
@@ -448,6 +448,34 @@ async def test_an_upload_that_cannot_be_written_says_so(kind: type[WatchedHost],
     done = await target.upload(1, "1.a.1", soon(), tree, UPLOAD)
     assert done.rc != 0
     assert "site" in done.output
+
+
+class DeafHost(RsyncHost):
+    """rsync hangs up as soon as the far side complains, often before the script there has answered."""
+
+    begins = True
+
+    async def rsync(self, source: Path, to: str, **more: object) -> Result:
+        ended = await super().rsync(source, to, **more) if self.begins else Result(code=30, stderr="io timeout")
+        heard = "".join(line for line in ended.stderr.splitlines(True) if not line.startswith("fl1 "))
+        return ended.model_copy(update={"stderr": heard})
+
+
+async def test_an_upload_that_nobody_heard_of_is_known_by_its_receipt(home: Path, tree: Path) -> None:
+    target = Target(DeafHost(home), "prod")
+    await target.raise_fence(1)
+    (home / "site").write_text("not a folder")
+    done = await target.upload(1, "1.a.1", soon(), tree, UPLOAD)
+    assert done.rc != 0 and "site" in done.output
+
+
+async def test_an_upload_without_answer_and_receipt_is_lost(home: Path, tree: Path) -> None:
+    host = DeafHost(home)
+    target = Target(host, "prod")
+    await target.raise_fence(1)
+    host.begins = False
+    with pytest.raises(Lost, match="did not say what became of an upload: io timeout"):
+        await target.upload(1, "1.a.1", soon(), tree, UPLOAD)
 
 
 async def test_a_fenced_rsync_writes_nothing(home: Path, tree: Path) -> None:

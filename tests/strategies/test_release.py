@@ -498,7 +498,7 @@ def test_hard_links_only_from_what_nobody_writes_to(row: str) -> None:
     found = release.Found.model_validate({**base, **of_found})
     upload = release.steps(service(**of_service), HOST, tree, found)[0].do
     assert isinstance(upload, Upload)
-    assert upload.link_from == (f"../{found.current}" if wanted else "")
+    assert upload.link_from == (f"srv/api/releases/{found.current}" if wanted else "")
 
 
 async def test_a_look_sees_owners_and_loose_modes(tmp_path: Path) -> None:

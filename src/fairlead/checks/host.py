@@ -66,6 +66,8 @@ class Seen:
     """Seconds that a login shell took to start and end."""
     noise: int = 0
     """Bytes that it printed."""
+    talks: bool = False
+    """A shell that is no login shell, as it is started for every command, prints too."""
     lacks: list[str] = field(default_factory=list)
     disks: list[Disk] = field(default_factory=list)
 
@@ -95,6 +97,7 @@ async def _look(hosts: Hosts, name: str, python: bool, folders: tuple[str, ...],
     if not result.ok:
         raise NotReady(f"it answers, but not as a Linux host does: {result.last_words or result.code}")
     seen = _read(result.stdout, places)
+    seen.talks = host.account.kind == "ssh" and host.copies_with == "tar"
     return _judged(name, seen, _skew(seen, sent, heard), round((heard - sent) * 1000, 1))
 
 
@@ -127,6 +130,13 @@ def _faults(seen: Seen, skew: float) -> Iterator[Fault]:
         yield "warn", f"its login shell takes {seen.login:.1f} s to start", "what do .profile and .bashrc start there?"
     if seen.noise:
         yield "warn", "its login shell prints text at its start", "programs that copy files may trip over it"
+    if seen.talks:
+        says = "its shell prints text before every command, so copies go as a tar stream and not by rsync"
+        yield (
+            "warn",
+            says,
+            "let .bashrc print only where somebody types: `case $- in *i*) ;; *) return ;; esac` at its top",
+        )
     yield from _wrong_place(seen.disks[0])
     for disk in seen.disks:
         if not disk.writable:

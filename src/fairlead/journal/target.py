@@ -38,6 +38,8 @@ SCRIPT = importlib.resources.files("fairlead.journal").joinpath("target.sh").rea
 PATIENCE = (0.2, 1.0)
 """Seconds before a call that is safe to repeat is repeated."""
 
+_VERBS = {"run": "a change", "step": "a change", "stream": "an upload"}
+"""What people call what these verbs do."""
 _WORD = re.compile(r"[A-Za-z0-9_:@+-][A-Za-z0-9._:@+-]*")
 _INSTALL = """umask 077; mkdir -p -- "$1" && head -c "$3" >"$1/.$2.$$" || exit 1
 case $(sha256sum <"$1/.$2.$$") in "$4 "*) ;; *) rm -f "$1/.$2.$$"; exit 1 ;; esac
@@ -178,7 +180,7 @@ class Target:
         words = ("sh", self._script, "stream", self._folder, token, _word(change_id), floor(late), *receive)
         program, link = _line(words), upload.link_from
         result = await self.host.rsync(source, upload.to, remote_program=program, link_from=link, timeout=timeout)
-        return self._uploaded(result)
+        return await self._uploaded(result, change_id)
 
     async def read(self, run: str = "") -> State:
         """Look at lock, lease, fence, receipts, and the record of `run` or else of the open run. Claims nothing."""
@@ -209,12 +211,22 @@ class Target:
         """Delete a run's record, and plans that no record names any more. Raises `OpenRunOf` for the open run."""
         await self._surely("forget", _word(run), allow=("none",))
 
-    def _uploaded(self, result: Result) -> Done:
+    async def _uploaded(self, result: Result, change_id: str) -> Done:
         answer = find_answer(result.stderr)
         if answer is None:
-            raise self._lost("stream", result)
+            return await self._unheard(result, change_id)
         done = read_done(self._checked(answer, "done"))
-        return Done(done.rc or result.code, done.output, done.now, done.left, done.ended)
+        said = "".join(line for line in result.stderr.splitlines(True) if not line.startswith("fl1 "))
+        return Done(done.rc or result.code, said, done.now, done.left, done.ended)
+
+    async def _unheard(self, result: Result, change_id: str) -> Done:
+        """What became of an upload whose rsync ended, and hung up, before the script on the far side could say it."""
+        for pause in (0.0, *PATIENCE) if result.code else ():
+            await asyncio.sleep(pause)
+            receipts = (await self.read()).receipts
+            for found in (one for one in receipts if f"{one.token}.{one.step}.{one.attempt}" == change_id):
+                return Done(found.rc or result.code, result.stderr, found.at)
+        raise self._lost("stream", result)
 
     async def _surely(
         self, verb: str, *words: object, stdin: bytes = b"", timeout: float = 30.0, allow: Iterable[str] = ()
@@ -260,7 +272,7 @@ class Target:
 
     def _lost(self, verb: str, result: Result) -> Lost:
         said = "" if verb in ("run", "step") else result.last_words  # a change's own output may hold anything
-        what = f"{self.host.account.name} did not say what became of {verb}"
+        what = f"{self.host.account.name} did not say what became of {_VERBS.get(verb, verb)}"
         return Lost(f"{what}: {said}" if said else what, hint="fairlead resume")
 
 

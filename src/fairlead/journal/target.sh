@@ -210,7 +210,10 @@ begin='
         fl_start=${fl_start#* } fl_field=$((fl_field - 1))
     done
     fl_start=${fl_start%% *}
-    printf "%s\n" "$fl_token $$ $fl_start $fl_boot" >"pg/$fl_id" || exit 125
+    printf "%s\n" "$fl_token $$ $fl_start $fl_boot" 2>/dev/null >"pg/$fl_id" || {
+        echo "it did not begin, since nothing can be written to $PWD: is its disk full?"
+        exit 125
+    }
     case $fl_locale in =*) LC_ALL=${fl_locale#=} ;; *) unset LC_ALL ;; esac
     umask "$fl_umask"
     cd "$HOME" && exec "$@"'

@@ -31,7 +31,8 @@ class Upload(Model):
     to: str
     """The folder that takes the tree's content; made by the upload, absent before."""
     link_from: str = ""
-    """A folder on the host whose equal files (content, owner, mode) may be hard-linked instead of sent again."""
+    """A folder on the host, from the home, whose equal files (content, owner, mode) may be hard-linked instead of sent
+    again."""
     files: int
     size: int
     """Bytes."""

@@ -47,6 +47,8 @@ class SshHost:
     async def open(self) -> None:
         """Log in now rather than with the first command. Raises Unreachable or NotReady."""
         await self._master.open()
+        # rsync takes what a login shell prints for its own protocol; a stream into tar has no answer to be spoilt.
+        self.copies_with = "tar" if self._master.noisy else "rsync"
 
     async def run(self, command: Command, *, stdin: bytes = b"") -> Result:
         """See `Host.run`."""
@@ -71,7 +73,7 @@ class SshHost:
 
     async def _retried(self, do: Callable[[], Awaitable[T]]) -> T:
         """Do it in turn, and again where it is proven that nothing ran."""
-        await self._master.open()  # before the queue, so that all who wait share one failure
+        await self.open()  # before the queue, so that all who wait share one failure
         async with self._turn:
             for pause in _PAUSES:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter

@@ -52,6 +52,7 @@ class Master:
         self._child: Child | None = None
         self._scratch: Scratch | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._noisy = False
         # A label may have 63 characters, so this is refused without asking any name server.
         self.refusal = f"fairlead-no-session-{random_words.token_hex(24)}"
 
@@ -59,6 +60,11 @@ class Master:
     def alive(self) -> bool:
         """Whether there is a connection now."""
         return self._child is not None and not self._child.exited.is_set()
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the login shell has printed something before it came to the command."""
+        return self._noisy
 
     @property
     def client(self) -> tuple[str, ...]:
@@ -155,7 +161,7 @@ class Master:
             if ours and key:
                 key.unlink(missing_ok=True)  # needed for the login only, so that a kill -9 leaves none
         if said is None:
-            self._child = child
+            self._child, self._noisy = child, not child.output(1).startswith(ready.encode())
             return None, False
         await child.end(patience=0)
         # Why a jump failed is told by the connection to the jump host, not by ours.

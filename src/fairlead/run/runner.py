@@ -173,6 +173,7 @@ class Runner:
         """Lead one step to `before`, if it is ours."""
         if self.stop.why:
             raise Halted(f"{self.stop.why} on the way back, before `{step.title}`", self._resume_hint())
+        tried = 0
         for _ in range(2 * RECOVERIES):
             fact = self.session.fact(step)
             if step.back == "by_data" and fact.state not in ("none", "undone", "found"):
@@ -180,7 +181,8 @@ class Runner:
                 self._event("warning", f"{step.title}: data is left as it is", step=step.id, service=step.service)
                 return
             sees = await self.probe(step)
-            chosen = move(fact, sees, "back")
+            # Attempts before this one count no more: whoever asks again may have repaired what was in the way.
+            chosen = move(fact.model_copy(update={"undo_attempts": tried}), sees, "back")
             if chosen == "next":
                 return
             if chosen == "undone":
@@ -189,6 +191,7 @@ class Runner:
             if chosen == "halt":
                 raise Halted(self._stands(step, sees))
             await self._change(step, "undo", alone=alone)
+            tried += 1
         raise Halted(f"{step.title} could not be taken back in several attempts")
 
     async def _prove_old_state(self) -> list[Finding]:
@@ -334,7 +337,8 @@ def _parts(done: Done) -> tuple[str, str, str]:
 def _said(done: Done) -> str:
     own, note, _ = _parts(done)
     words = "; ".join(part for part in (" ".join(own.split())[-300:], note) if part)
-    return f"exit code {done.rc}: {words}" if words else f"exit code {done.rc}, no output"
+    code = f"exit code {done.rc}" + f" (signal {done.rc - 128})" * (done.rc > 128)
+    return f"{code}: {words}" if words else f"{code}, no output"
 
 
 def _lanes(steps: Iterable[Step]) -> list[list[Step]]:

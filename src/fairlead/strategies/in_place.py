@@ -443,7 +443,8 @@ def _staging(placed: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> t
     """Upload and proof as for releases side by side. Nobody writes to what lies there: it is never served."""
     upload = release.upload(placed, tree, release.Found(had=("releases",)))
     if found.current in found.releases and isinstance(upload.do, Upload):
-        upload = upload.model_copy(update={"do": upload.do.model_copy(update={"link_from": f"../{found.current}"})})
+        link = f"{placed.path}/releases/{found.current}"
+        upload = upload.model_copy(update={"do": upload.do.model_copy(update={"link_from": link})})
     return upload, release.commit(placed, host, tree, release.Found(had=("releases",)))
 
 

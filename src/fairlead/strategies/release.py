@@ -7,6 +7,7 @@ taken back apart, the old code would be linked again while the broken process we
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from pathlib import PurePosixPath
@@ -45,6 +46,7 @@ cd -- "$1" 2>/dev/null || { printf 'absent\\n\\nlisting\\n'; exit 0; }
 if [ -L current ]; then printf 'current %s\\n' "$(readlink current)"
 elif [ -e current ]; then echo 'folder current'; fi
 [ -f .live ] && printf 'live %s\\n' "$(head -n 1 .live)"
+for d in . releases; do [ ! -d "$d" ] || { [ -w "$d" ] && [ -x "$d" ]; } || printf 'shut %s\\n' "$d"; done
 for r in $(ls -1t releases 2>/dev/null); do [ -d "releases/$r" ] && printf 'release %s\\n' "$r"; done
 [ -d current/. ] && find current/. ! -type l -printf 'owner %u:%g\\n' | sort -u
 [ -d current/. ] && find current/. -type f -perm /022 -printf 'loose\\n' -quit
@@ -106,18 +108,42 @@ gone "releases/$2" && rm -f -- "releases/$2.tree" || exit 1
 shift 2; empty "$@"
 """
 )
-_SWITCH = """\
+# Whatever needs room on the disk is made before anything is moved. Names of releases have one length, and `<>` writes
+# over what is there: so a disk that filled up meanwhile does not keep the way back from being marked.
+_MARKED_SWITCHING = """\
+was=; { read -r was <.live; } 2>/dev/null || :
+[ "$was" = switching ] || echo switching >.live.mid || { rm -f .live.mid; exit 1; }
+"""
+_SWITCH = (
+    """\
 set -e; folder=$1 id=$2 again=$3
-(cd -- "$folder"; echo switching >.live; ln -sfn -- "releases/$id" .current.new; mv -fT .current.new current; sync .)
+(cd -- "$folder"
+trap 'rm -f .live.mid .live.new .current.new; echo "$folder cannot be written to: is its disk full?" >&2' EXIT
+trap 'exit 143' TERM
+printf '%s\\n' "$id" 1<>.live.new; sync .live.new; ln -sfn -- "releases/$id" .current.new
+"""
+    + _MARKED_SWITCHING
+    + """\
+trap - EXIT TERM
+[ ! -e .live.mid ] || mv -f .live.mid .live
+mv -fT .current.new current; sync .)
 sh -c "$again"
-(cd -- "$folder"; printf '%s\\n' "$id" >.live.new; sync .live.new; mv -f .live.new .live; sync .)
+(cd -- "$folder"; mv -f .live.new .live; sync .)
 """
-_SWITCH_OFF = """\
+)
+_SWITCH_OFF = (
+    """\
 set -e; folder=$1 stop=$2
-(cd -- "$folder"; echo switching >.live; rm -f .current.new current; sync .)
-sh -c "$stop"
-rm -f -- "$folder/.live"; sync -- "$folder"
+(cd -- "$folder"
 """
+    + _MARKED_SWITCHING
+    + """\
+[ ! -e .live.mid ] || mv -f .live.mid .live
+rm -f .current.new current; sync .)
+sh -c "$stop"
+(cd -- "$folder"; rm -f .live .live.new; sync .)
+"""
+)
 _SWITCHED = """\
 folder=$1 new=$2 old=$3 status=$4
 link=$(readlink "$folder/current" 2>/dev/null); live=$(head -n 1 "$folder/.live" 2>/dev/null)
@@ -172,6 +198,8 @@ class Found(Model):
     shared: tuple[str, ...] = ()
     absent: bool = False
     """There is no folder for the service yet."""
+    shut: tuple[str, ...] = ()
+    """Folders that may not be written to: `.` is the service's own."""
     had: tuple[str, ...] = ()
     """Which of the folders `releases`, `shared` and those in `shared` are there."""
     rsync: bool = True
@@ -213,6 +241,7 @@ def read(stdout: str) -> Found:
         shared=tuple(words.get("shared", [])),
         rsync="no-rsync" not in words,
         absent="absent" in words,
+        shut=tuple(words.get("shut", [])),
         had=tuple(words.get("had", [])),
         tree=parse_listing(listing.encode()),
     )
@@ -247,6 +276,11 @@ def refuse(service: ServiceSpec, found: Found, tree: Tree | None = None) -> None
         raise NotReady(
             f"{where} was left in the middle of a switch: {linked} is linked, {found.live} was running",
             f"make sure that the service runs what is linked, then say so on {service.host}: {mark}",
+        )
+    if found.shut:
+        folders = " and ".join(posixpath.normpath(f"{service.path}/{name}") for name in found.shut)
+        raise NotReady(
+            f"{service.name}: {service.host}:{folders} may not be written to", "look at its owner and mode there"
         )
     missing = [name for name in service.shared if not name.endswith("/") and name not in found.shared]
     if missing:
@@ -372,7 +406,7 @@ def upload(service: ServiceSpec, tree: Tree, found: Found) -> Step:
     action = Upload(
         artifact=tree.hash,
         to=f"{service.path}/releases/.part-{new}",
-        link_from=f"../{found.current}" if _may_link(service, found) else "",
+        link_from=f"{service.path}/releases/{found.current}" if _may_link(service, found) else "",
         files=tree.files,
         size=tree.size,
         by="" if found.rsync else "tar",

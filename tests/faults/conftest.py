@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.box import Box, Boxes, in_place, release
+from support.sshd import Sshd
+
+
+@pytest.fixture(scope="session")
+def installed() -> Iterator[dict[str, Path]]:
+    """A home for each strategy with v1 live in it, deployed once: rows begin with a copy."""
+    with tempfile.TemporaryDirectory(prefix="fl-faults-") as name:
+        yield {word: _installed(Path(name) / word, word) for word in ("release", "in_place")}
+
+
+def _installed(folder: Path, strategy: str) -> Path:
+    folder.mkdir()
+    with Sshd(folder / "sshd") as sshd:
+        box = Box(folder, sshd, release() if strategy == "release" else in_place())
+        if strategy == "in_place":
+            box.put("site/.env", "SECRET=1")
+        told = box.deploy()
+        assert told.code == 0 and box.is_new(), told.text
+        subprocess.run(["cp", "-a", str(sshd.home), str(folder / "home")], check=True)
+    return folder / "home"
+
+
+@pytest.fixture
+def boxes(installed: dict[str, Path], tmp_path: Path) -> Iterator[Boxes]:
+    """Make a server with v1 live and v2 in the operator's checkout."""
+    with ExitStack() as stack:
+
+        def make(*options: str, sshd: dict[str, Any] = {}, **more: Any) -> Box:  # noqa: B006
+            server = stack.enter_context(Sshd(tmp_path / "sshd", *options, **sshd))
+            strategy = more.get("service", {}).get("strategy", "release")
+            subprocess.run(["cp", "-a", f"{installed[strategy]}/.", str(server.home)], check=True)
+            box = Box(tmp_path, server, **more)
+            box.write("v2")
+            return box
+
+        yield make

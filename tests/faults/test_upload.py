@@ -1,0 +1,70 @@
+"""Uploads that are cut in the middle."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from support.box import FREE, Boxes, ended, says
+
+RECEIVES = {"rsync": "case $* in *--server*) ;; *)", "tar": "case $* in *-x*) ;; *)"}
+"""Called otherwise, a program is only looked at."""
+FEED = 'stdbuf -o0 head -c 200000; : >"$HOME/mark"; while [ -e "$HOME" ]; do sleep 0.1; done'
+HALF = f'{{ {FEED}; }} | $REAL "$@"'
+"""The far side gets so many bytes and then no more, and the connection stays."""
+
+
+def shim(program: str, script: str) -> str:
+    """What happens the first time that something arrives."""
+    return f'{RECEIVES[program]} exec $REAL "$@";; esac; [ ! -e "$HOME/mark" ] || exec $REAL "$@"\n{script}'
+
+
+@pytest.mark.parametrize("program", ["rsync", "tar"])
+def test_connection_cut_and_the_upload_is_done_again(boxes: Boxes, program: str) -> None:
+    box = boxes(sshd={"lacks": ("rsync",) if program == "tar" else ()})
+    box.sshd.shim(program, shim(program, HALF))
+    with box.deploying() as process:
+        box.until("mark")
+        box.sshd.drop_connections()
+        says(ended(process), 0, "is done")
+    assert box.is_new() and box.lock() == FREE
+
+
+KILLED = {
+    "rsync": f"exec $REAL \"$@\" < <(exec env -u FAIRLEAD_CHANGE setsid sh -c '{FEED}' 2>/dev/null)",
+    "tar": 'stdbuf -o0 head -c 200000 | $REAL "$@"',
+}
+"""The same for rsync, whose feeder is out of the way when it is killed; tar's input ends too early."""
+
+
+@pytest.mark.parametrize("program", ["rsync", "tar"])
+def test_far_side_ends_in_the_middle_and_all_is_as_it_was(boxes: Boxes, program: str) -> None:
+    box = boxes(sshd={"lacks": ("rsync",) if program == "tar" else ()})
+    box.sshd.shim(program, shim(program, KILLED[program]))
+    before = box.photograph()
+    with box.deploying() as process:
+        if program == "rsync":
+            box.until("mark")
+            for pid in box.sshd.running("rsync"):
+                os.kill(pid, signal.SIGKILL)
+        told = ended(process)
+    says(told, 3, "upload")
+    assert ("exit code 137 (signal 9)" if program == "rsync" else "Unexpected EOF") in told.text, told.text
+    assert box.photograph() == before and box.lock() == FREE
+
+
+def test_sshd_is_gone_in_the_middle_and_the_run_waits_for_a_person(boxes: Boxes) -> None:
+    box = boxes(environment={"lease": {"ttl": "5s", "beat": "5s"}})
+    box.sshd.shim("rsync", shim("rsync", HALF))
+    live = box.live()
+    with box.deploying() as process:
+        box.until("mark")
+        box.sshd.crash()
+        says(ended(process), 4, "refuses the connection", "fairlead resume -e live")
+    assert box.live() == live
+    box.sshd.start()
+    says(box.deploy(), 5, "run ", " -e live")
+    says(box.run("resume"), 0, "is done")
+    assert box.is_new() and box.lock() == FREE
