@@ -273,6 +273,9 @@ async def test_each_step_from_everywhere_do_and_undo_each_twice(tmp_path: Path, 
             await here.deploy("v1")
             (here.home / "schema").unlink()
         steps = await here.steps("v2")
+        if not old and word.startswith("maintenance"):
+            assert word not in by_word(steps), "nobody is there yet who would have to wait"
+            return
         new, step = release.release_id((await here.build("v2")).tree), by_word(steps)[word]
         async with here.run(steps) as (session, runner):
             for earlier in steps[: steps.index(step)]:
@@ -584,7 +587,8 @@ async def test_maintenance_that_was_entered_by_half_is_left_again(tmp_path: Path
 
     half = MaintenanceSpec(on=(("touch", "one"), ("false",)), off=(("rm", "-f", "one"),))
     async with world(tmp_path, service(maintenance=half)) as here:
-        steps = await here.steps("v1")
+        await here.deploy("v1")
+        steps = await here.steps("v2")
         async with here.run(steps) as (_, runner):
             with pytest.raises(WayBack):
                 for step in steps:

@@ -135,15 +135,15 @@ class MaintenanceEntry(Model):
     page: RemotePath = ""
     """A file that the web server shows instead while it exists; relative to the service's `path`."""
     on: Commands = ()
-    """Begins the maintenance."""
+    """Begins the maintenance; `{path}` is the service's."""
     off: Commands = ()
-    """Ends it."""
+    """Ends it; must survive running twice."""
     stop: Flag = False
     """Stop the service meanwhile."""
 
 
 class SwitchEntry(Model):
-    """A command of your own that makes the service use the release that was switched to."""
+    """A command of your own that makes the service use the release that was switched to; `{path}` is the service's."""
 
     run: Arguments
     """Run after the switch; must survive running twice."""
@@ -352,7 +352,6 @@ _SAME = {
 
 def service_spec(name: str, entry: PlacedEntry, depends_on: tuple[str, ...]) -> ServiceSpec:
     """The service that a merged entry stands for."""
-    maintenance = entry.maintenance
     return ServiceSpec(
         name=name,
         depends_on=depends_on,
@@ -362,7 +361,7 @@ def service_spec(name: str, entry: PlacedEntry, depends_on: tuple[str, ...]) -> 
         migrations=_migrations(entry),
         shared=entry.shared if isinstance(entry.shared, tuple) else (),
         shared_place=isinstance(entry.shared, str),
-        maintenance=maintenance and MaintenanceSpec(**maintenance.model_dump()),
+        maintenance=_maintenance(entry),
         on_switch=_switch(entry),
         **{key: getattr(entry, key) for key in PlacedEntry.model_fields if key in _SAME},
     )
@@ -385,7 +384,22 @@ def _migrations(entry: PlacedEntry) -> MigrationSpec | None:
     return MigrationSpec(**{**given, "databases": given["databases"] or entry.databases})
 
 
+def _maintenance(entry: PlacedEntry) -> MaintenanceSpec | None:
+    if entry.maintenance is None:
+        return None
+    given = entry.maintenance.model_dump()
+    words = {word: tuple(_at(entry.path, argv) for argv in given[word]) for word in ("on", "off")}
+    return MaintenanceSpec(**{**given, **words})
+
+
+def _at(path: str, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """A command that may name the service's folder."""
+    return tuple(word.replace("{path}", path) for word in argv)
+
+
 def _switch(entry: PlacedEntry) -> SwitchSpec:
     if isinstance(entry.on_switch, SwitchEntry):
-        return SwitchSpec(kind="run", **entry.on_switch.model_dump())
+        given = entry.on_switch.model_dump()
+        words = {word: _at(entry.path, given[word]) for word in ("run", "status", "stop")}
+        return SwitchSpec(kind="run", **{**given, **words})
     return SwitchSpec.model_validate({"kind": entry.on_switch or ("restart" if entry.unit else "nothing")})

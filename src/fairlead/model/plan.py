@@ -46,6 +46,8 @@ class ServiceChange(Model):
     """Release that is live now; empty = none."""
     after: str
     """Release that will be live: the first 12 hex digits of its tree hash."""
+    unnamed: bool = False
+    """The release does not tell its id, because it was found and not made: it is proven by its files alone."""
     version: str = ""
     """What people call the new release: a commit, a tag, a text; shown beside the hash."""
     files: Difference = Difference()
@@ -53,6 +55,11 @@ class ServiceChange(Model):
     """Where its releases lie on the host."""
     inventory: Inventory | None = None
     """What was found, where a folder is changed that holds more than ours."""
+
+    @property
+    def tells(self) -> str:
+        """The id that the service must tell once it is live; empty = it cannot."""
+        return "" if self.unnamed else self.after
 
 
 class WatchTarget(Model):

@@ -189,6 +189,7 @@ def standing(
         if change and not change.before and change.inventory is None:
             continue
         now = change.before if change else found[name].current if name in found else ""
+        now = "" if name in found and now in found[name].unnamed else now
         checks[name] = (
             *proofs(service, now),
             *(STRATEGIES[change.strategy].standing(service, change) if change else ()),
@@ -201,7 +202,7 @@ def watch_targets(environment: EnvironmentSpec, changed: Mapping[str, ServiceCha
     return tuple(
         WatchTarget(
             service=name,
-            checks=proofs(service, changed[name].after if name in changed else ""),
+            checks=proofs(service, changed[name].tells if name in changed else ""),
             host=service.host,
             access_log=service.access_log,
         )

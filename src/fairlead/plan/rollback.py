@@ -47,7 +47,7 @@ async def plan_rollback(
         untouched=untouched(installation, environment, steps, changed, ()),
         steps=tuple(steps),
         staged=tuple(staged),
-        proven={c.service: proofs(environment.services[c.service], c.after) for c in changes},
+        proven={c.service: proofs(environment.services[c.service], c.tells) for c in changes},
         standing=standing(environment, changed, found),
         watch=watch_targets(environment, changed),
         watch_rules=environment.watch,

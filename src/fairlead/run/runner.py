@@ -173,7 +173,7 @@ class Runner:
         """Lead one step to `before`, if it is ours."""
         if self.stop.why:
             raise Halted(f"{self.stop.why} on the way back, before `{step.title}`", self._resume_hint())
-        tried = 0
+        last, tried = "", 0
         for _ in range(2 * RECOVERIES):
             fact = self.session.fact(step)
             if step.back == "by_data" and fact.state not in ("none", "undone", "found"):
@@ -189,10 +189,10 @@ class Runner:
                 self.session.later(Entry(kind="outcome", step=step.id, what="undone", probe="before"))
                 return
             if chosen == "halt":
-                raise Halted(self._stands(step, sees))
-            await self._change(step, "undo", alone=alone)
-            tried += 1
-        raise Halted(f"{step.title} could not be taken back in several attempts")
+                raise Halted(self._stands(step, sees) + last, self._repair_hint(step) if last else "")
+            done = await self._change(step, "undo", alone=alone)
+            last, tried = f"; undoing it: {_said(done)}" if done.rc else "", tried + 1
+        raise Halted(f"{step.title} could not be taken back in several attempts{last}", self._repair_hint(step))
 
     async def _prove_old_state(self) -> list[Finding]:
         self._phase("proving the old state", "")
@@ -264,6 +264,9 @@ class Runner:
             await self.session.recover(self.plan.hosts)
         except (Lost, Unreachable) as again:
             raise Halted(f"{error}; then {again}", self._resume_hint()) from error
+
+    def _repair_hint(self, step: Step) -> str:
+        return f"repair that on {step.host}, then `fairlead resume -e {self.plan.environment}`"
 
     def _resume_hint(self) -> str:
         return f"when the hosts answer again: `fairlead resume -e {self.plan.environment}`"

@@ -19,7 +19,7 @@ F = TypeVar("F")
 class Strategy(Protocol[F]):
     """What plan/ asks of a way to bring out a service; `F` is what the way has to know of a service's place.
 
-    `F.current` is the release that is live there, empty = none.
+    `F.current` is the release that is live there, empty = none; `F.unnamed` are releases that do not tell their id.
     """
 
     def look(self, service: ServiceSpec, /) -> Command:

@@ -53,6 +53,8 @@ class Found(Model):
     """Those of them that keep what Fairlead did not put there."""
     releases: tuple[str, ...] = ()
     """Newest first."""
+    unnamed: tuple[str, ...] = ()
+    """Releases that do not tell their id; here each was made, so there is none."""
     absent: bool = False
     no_folder: bool = False
     link: str = ""

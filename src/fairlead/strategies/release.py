@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from fairlead.config import HostSpec, MigrationSpec, ServiceSpec
 from fairlead.errors import NotReady
 from fairlead.model import (
+    IDENTITY_FILE,
     LISTING,
     Check,
     Command,
@@ -47,7 +48,13 @@ if [ -L current ]; then printf 'current %s\\n' "$(readlink current)"
 elif [ -e current ]; then echo 'folder current'; fi
 [ -f .live ] && printf 'live %s\\n' "$(head -n 1 .live)"
 for d in . releases; do [ ! -d "$d" ] || { [ -w "$d" ] && [ -x "$d" ]; } || printf 'shut %s\\n' "$d"; done
-for r in $(ls -1t releases 2>/dev/null); do [ -d "releases/$r" ] && printf 'release %s\\n' "$r"; done
+for r in $(ls -1t releases 2>/dev/null); do
+  [ -d "releases/$r" ] || continue
+  printf 'release %s\\n' "$r"
+  grep -qsF "$r" "releases/$r/"""
+    + IDENTITY_FILE
+    + """" || printf 'unnamed %s\\n' "$r"
+done
 [ -d current/. ] && find current/. ! -type l -printf 'owner %u:%g\\n' | sort -u
 [ -d current/. ] && find current/. -type f -perm /022 -printf 'loose\\n' -quit
 shift; for s; do
@@ -192,6 +199,8 @@ class Found(Model):
     live: str = ""
     releases: tuple[str, ...] = ()
     """Newest first."""
+    unnamed: tuple[str, ...] = ()
+    """Releases that do not tell their id, because they were found and adopted, not made."""
     owners: tuple[str, ...] = ()
     loose: bool = False
     """Some file of the live release may be written by its group or by anybody."""
@@ -236,6 +245,7 @@ def read(stdout: str) -> Found:
         foreign="foreign" in words,
         live=words.get("live", [""])[0],
         releases=tuple(words.get("release", [])),
+        unnamed=tuple(words.get("unnamed", [])),
         owners=tuple(words.get("owner", [])),
         loose="loose" in words,
         shared=tuple(words.get("shared", [])),
@@ -328,14 +338,15 @@ def steps(service: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> tup
     new = release_id(tree)
     # In the release's own folder also after the switch: on a way back `current` may never have led there.
     migrations = {m.phase: migrate(service, m, f"{service.path}/releases/{new}") for m in (service.migrations,) if m}
+    waiting = service if found.current else service.model_copy(update={"maintenance": None})  # nobody is there yet
     return (
         upload(service, tree, found),
         commit(service, host, tree, found),
-        *maintenance(service, host, new, on=True),
+        *maintenance(waiting, host, new, on=True),
         *(one for phase, one in migrations.items() if phase == "before"),
         switch(service, host, new, found.current),
         *(one for phase, one in migrations.items() if phase == "after"),
-        *maintenance(service, host, new, on=False),
+        *maintenance(waiting, host, new, on=False),
         *_prune(service, found, new),
     )
 
@@ -380,6 +391,7 @@ def back(
             "before": undone.after,
             "after": undone.before,
             "version": "",
+            "unnamed": undone.before in found.unnamed,
             "files": difference(found.tree, found.tree),
         }
     )
