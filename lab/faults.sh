@@ -25,7 +25,7 @@ fault() {
     reboot) fault_reboot "$host" ;;
     poweroff) fault_poweroff "$host" ;;
     killssh)
-      inside "$host" sh -c 'for p in $(ps -C sshd -o pid=); do [ "$p" = "$(cat /run/sshd.pid)" ] || kill -9 "$p"; done'
+      inside "$host" sh -c 'for p in $(ps -C sshd -o pid=); do [ "$p" = "$(cat /run/sshd.pid)" ] || kill -9 "$p" 2>/dev/null || :; done'
       ;;
     *) die "no fault is called $kind" "they stand in $HERE/faults.sh" ;;
   esac

@@ -43,8 +43,8 @@ LIMIT = 60.0
 MUTANTS: dict[str, tuple[Woken, str, str]] = {
     "the gate does not compare the token": (
         "first",
-        '    [ "$fence_token $fence_state" = "$1 open" ] || no fenced "$fence_token $fence_state"\n    clock',
-        "    clock",
+        '    [ "$fence_token $fence_state" = "$1 open" ] || no fenced "$fence_token $fence_state"\n    if',
+        "    if",
     ),
     "the record does not compare the token": (
         "first",

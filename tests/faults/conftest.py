@@ -37,10 +37,11 @@ def boxes(installed: dict[str, Path], tmp_path: Path) -> Iterator[Boxes]:
     """Make a server with v1 live and v2 in the operator's checkout."""
     with ExitStack() as stack:
 
-        def make(*options: str, sshd: dict[str, Any] = {}, **more: Any) -> Box:  # noqa: B006
+        def make(*options: str, sshd: dict[str, Any] = {}, empty: bool = False, **more: Any) -> Box:  # noqa: B006
             server = stack.enter_context(Sshd(tmp_path / "sshd", *options, **sshd))
             strategy = more.get("service", {}).get("strategy", "release")
-            subprocess.run(["cp", "-a", f"{installed[strategy]}/.", str(server.home)], check=True)
+            if not empty:
+                subprocess.run(["cp", "-a", f"{installed[strategy]}/.", str(server.home)], check=True)
             box = Box(tmp_path, server, **more)
             box.write("v2")
             return box

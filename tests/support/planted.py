@@ -88,7 +88,7 @@ PLANTED = {
         "outside/ssh_master.py",
         "key.unlink(missing_ok=True)",
         'key.rename(key.parent.parent / "stays")',
-        ("lock", "show"),
+        ("health",),
         ("operator's temporary files",),
     ),
 }
