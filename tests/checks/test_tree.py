@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.checks.tree import check_tree
+from fairlead.checks.tree import check_trees
 from fairlead.model import Tree, TreeCheck
 from fairlead.model.tree import Entry
 from support.places import Place, place
@@ -38,7 +38,7 @@ def lay(home: Path) -> str:
 
 
 async def look(here: Place, tree: str) -> tuple[str, str]:
-    finding = await check_tree(TreeCheck(subject="api", host="here", path=PATH, tree=tree), here.host)
+    (finding,) = await check_trees([TreeCheck(subject="api", host="here", path=PATH, tree=tree)], here.host)
     assert (finding.check, finding.subject) == ("tree", "api") and finding.ms
     return finding.status, finding.says
 
@@ -76,3 +76,21 @@ async def test_no_expectation_is_never_met(tmp_path: Path) -> None:
     async with place("local", tmp_path) as here:
         lay(here.home)
         assert (await look(here, ""))[0] == "fail"
+
+
+async def test_several_are_asked_about_in_one_trip(tmp_path: Path) -> None:
+    async with place("local", tmp_path) as here:
+        tree = lay(here.home)
+        words = [(PATH, tree), ("gone", tree), (PATH, "0" * 12), *[(PATH, tree[:12])] * 4]
+        checks = [TreeCheck(subject="api", host="here", path=path, tree=wanted) for path, wanted in words]
+        found = await check_trees(checks, here.host)
+    assert [one.status for one in found] == ["ok", "fail", "fail", "ok", "ok", "ok", "ok"]
+
+
+async def test_a_file_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
+    async with place("ssh", tmp_path) as there:
+        tree = lay(there.home)
+        there.give()
+        (there.home / PATH / "sub").chmod(0)
+        status, says = await look(there, tree)
+        assert status == "fail" and "Permission denied" in says

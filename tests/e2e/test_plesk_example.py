@@ -79,12 +79,12 @@ def test_what_somebody_else_has_put_there_is_not_overwritten(site: Plesk) -> Non
     refused = site.operator.run(*GO)
     assert refused.returncode == 1
     assert "fairlead adopt frontend" in refused.stderr
-    for name in FOUND:
+    for name, place in FOUND.items():
         service = {"www": "frontend"}.get(name, name)
-        live = site.home / "subdomains" / name / FOUND[name]
+        live = site.home / "subdomains" / name / place
         before = tree(live)
         site.operator.must(0, "adopt", service, "-e", "production", "--yes", "--no-watch")
-        assert tree((live if FOUND[name] else live / "current").resolve()) == before
+        assert tree((live if place else live / "current").resolve()) == before
 
 
 def test_v1_goes_out(site: Plesk) -> None:

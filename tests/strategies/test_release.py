@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.checks.tree import check_tree
+from fairlead.checks.tree import check_trees
 from fairlead.config import HostSpec, ServiceSpec
 from fairlead.config.host import PRESETS
 from fairlead.config.service import MaintenanceSpec, MigrationSpec, SourceSpec, SwitchSpec
@@ -112,7 +112,7 @@ class World:
     async def tree_ok(self, name: str) -> str:
         path = f"{self.spec.path}/releases/{name}"
         check = TreeCheck(subject="api", host=HERE, path=path, tree=name)
-        return (await check_tree(check, await self.hosts.get(HERE))).status
+        return (await check_trees([check], await self.hosts.get(HERE)))[0].status
 
 
 @asynccontextmanager
@@ -400,7 +400,7 @@ async def test_a_release_that_somebody_changed_is_seen_before_the_switch(tmp_pat
         async def look(asked: Iterable[Check]) -> list[Finding]:
             change(here.place / "releases" / (new if which == "new" else old), how)
             host = await here.hosts.get(HERE)
-            return [await check_tree(check, host) for check in asked if isinstance(check, TreeCheck)]
+            return await check_trees([check for check in asked if isinstance(check, TreeCheck)], host)
 
         async with site.held() as (_, runner):
             runner.checks = look

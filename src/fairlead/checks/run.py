@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from fairlead.checks.command import check_command
 from fairlead.checks.databases import as_spec, check_databases
 from fairlead.checks.http import check_http
-from fairlead.checks.looked import looked, within
-from fairlead.checks.tree import check_tree
+from fairlead.checks.looked import looked, looked_at_all, within
+from fairlead.checks.tree import check_trees
 from fairlead.model import Check, CommandCheck, DatabaseCheck, Finding, HttpCheck, TreeCheck
 from fairlead.outside.connect import Hosts
 from fairlead.outside.http import HttpClient
@@ -25,18 +25,15 @@ class CheckContext:
     secrets: Secrets
 
 
-async def run_check(check: HttpCheck | TreeCheck | CommandCheck, context: CheckContext) -> Finding:
+async def run_check(check: HttpCheck | CommandCheck, context: CheckContext) -> Finding:
     """Take the look that a plan carries as data."""
     if isinstance(check, HttpCheck):
         return await check_http(check, context.http, context.secrets)
-    return await looked(name_of(check), check.subject, _on_host(check, context))
+    return await looked(name_of(check), check.subject, _by_command(check, context))
 
 
-async def _on_host(check: TreeCheck | CommandCheck, context: CheckContext) -> Finding:
-    host = await context.hosts.get(check.host)
-    if isinstance(check, CommandCheck):
-        return await check_command(check, host, clean=context.secrets.redact)
-    return await check_tree(check, host)
+async def _by_command(check: CommandCheck, context: CheckContext) -> Finding:
+    return await check_command(check, await context.hosts.get(check.host), clean=context.secrets.redact)
 
 
 def name_of(check: Check) -> str:
@@ -58,11 +55,32 @@ async def together(asked: Iterable[Asked], limit: float) -> list[Finding]:
 
 
 async def run_checks(checks: Iterable[Check], context: CheckContext, limit: float) -> list[Finding]:
-    """`together` for checks that are data; databases are asked together, one round trip for each host."""
+    """`together` for checks that are data; databases and trees of a host are asked about in one round trip."""
     several = list(checks)
     databases = [as_spec(one) for one in several if isinstance(one, DatabaseCheck)]
-    others = [one for one in several if not isinstance(one, DatabaseCheck)]
-    asked = [Asked(name_of(one), one.subject, run_check(one, context)) for one in others]
-    looks = together(asked, limit), check_databases(databases, context.hosts, context.secrets, limit=limit)
-    rest, reached = map(iter, await asyncio.gather(*looks))
-    return [next(reached if isinstance(one, DatabaseCheck) else rest) for one in several]
+    trees = [one for one in several if isinstance(one, TreeCheck)]
+    others = [one for one in several if isinstance(one, HttpCheck | CommandCheck)]
+    found = await asyncio.gather(
+        together([Asked(name_of(one), one.subject, run_check(one, context)) for one in others], limit),
+        check_databases(databases, context.hosts, context.secrets, limit=limit),
+        _trees(trees, context.hosts, limit),
+    )
+    rest, reached, hashed = map(iter, found)
+    ways = {"database": reached, "tree": hashed}
+    return [next(ways.get(one.kind, rest)) for one in several]
+
+
+async def _trees(checks: list[TreeCheck], hosts: Hosts, limit: float) -> list[Finding]:
+    groups: dict[str, list[TreeCheck]] = {}
+    for one in checks:
+        groups.setdefault(one.host, []).append(one)
+
+    async def ask(name: str, group: list[TreeCheck]) -> list[Finding]:
+        async def look() -> list[Finding]:
+            return await check_trees(group, await hosts.get(name))
+
+        return await looked_at_all("tree", tuple(one.subject for one in group), within(limit, look()))
+
+    found = await asyncio.gather(*(ask(name, group) for name, group in groups.items()))
+    answers = {name: iter(several) for name, several in zip(groups, found, strict=True)}
+    return [next(answers[one.host]) for one in checks]

@@ -77,7 +77,7 @@ async def deploy(
 
 async def _first_line(plan: Plan, ctx: Context, reason: str) -> Entry:
     """What the run is, written before its first change; with the services and databases that are sick already."""
-    standing = [check for checks in plan.standing.values() for check in checks]
+    standing = [check for checks in plan.standing.values() for check in checks if check.kind != "tree"]
     findings, reached = await asyncio.gather(ctx.checks(standing), ctx.checks(plan.guards))
     sick = tuple(dict.fromkeys(finding.subject for finding in findings if finding.blocks))
     for finding in blockers(reached):

@@ -93,14 +93,14 @@ _COMMIT = (
 set -e; folder=$1 id=$2 tree=$3 own=$4; shift 4
 [ ! -d "$folder/releases/$id" ] || exit 0
 sh -c "$own"; cd -- "$folder"
-have=$(cd "releases/.part-$id" && """
-    + LISTING
-    + """ | sha256sum)
-[ "${have%% *}" = "$tree" ] || { echo "what arrived in releases/.part-$id is not what was sent" >&2; exit 1; }
-for s; do case $s in */) mkdir -p -- "shared/$s";; *) mkdir -p -- "$(dirname -- "shared/$s")";; esac; done
 (cd "releases/.part-$id" && """
     + LISTING
     + """) >"releases/$id.tree"
+have=$(sha256sum <"releases/$id.tree")
+if [ "${have%% *}" != "$tree" ]; then
+  rm -f "releases/$id.tree"; echo "what arrived in releases/.part-$id is not what was sent" >&2; exit 1
+fi
+for s; do case $s in */) mkdir -p -- "shared/$s";; *) mkdir -p -- "$(dirname -- "shared/$s")";; esac; done
 sync -f releases
 mv -T -- "releases/.part-$id" "releases/$id"; sync releases
 """
