@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ from fairlead.model import (
     Finding,
     Model,
     Plan,
+    RecordLine,
     Report,
     Sample,
     Step,
@@ -94,6 +95,8 @@ class Fairlead:
     changing: bool = field(default=False, init=False)
     """A run is going on: a request to stop is heeded between two steps."""
     _undone_run: str = field(default="", init=False)
+    _known: bool = field(default=False, init=False)
+    """The run's end stands in the local history."""
 
     async def __aenter__(self) -> Fairlead:
         self._stack = AsyncExitStack()
@@ -388,16 +391,22 @@ class Fairlead:
             expected=expected,
             keep=keep,
             proof=self.store.save_findings,
+            ended=self._ended,
         )
 
+    def _ended(self, run: str, lines: list[RecordLine], plan: Plan) -> None:
+        self._keep(run, lines, plan)
+        self._known = True
+
     async def _run(self, work: Awaitable[D]) -> D:
-        """Do the work; whatever came of it, bring the local history up to date from the target."""
-        self.changing = True
+        """Do the work; where its end was not heard of, bring the local history up to date from the target."""
+        self.changing, self._known = True, False
         try:
             return await work
         finally:
             self.changing = False
-            await self._remember()
+            if not self._known:
+                await self._remember()
 
     async def _remember(self) -> None:
         try:
@@ -426,13 +435,17 @@ class Fairlead:
             raise CallError(f"no run {run} in {self.environment.name}", "see `fairlead history`")
         raw = await target.plan(lines[0].entry.plan) if lines[0].entry.plan else None
         plan = Plan.model_validate_json(raw) if raw else None
+        return self._keep(run, lines, plan), plan
+
+    def _keep(self, run: str, lines: Sequence[RecordLine], plan: Plan | None) -> Deployment:
+        """Bring the local history up to date with a run's record."""
         deployment = deployment_of(run, lines, plan)
         self.store.save(deployment)
         self.store.add_steps(run, step_times(lines, plan))
         report = self.store.report(run)
         gaps = downtime_ms(report.samples) if report else {}
         self.store.save_extras(run, timeline(lines, plan), gaps)
-        return deployment, plan
+        return deployment
 
     async def report(self, run: str = "") -> Report:
         """Everything known of a run; without a name, of the last one."""

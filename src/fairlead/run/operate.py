@@ -12,7 +12,20 @@ from dataclasses import dataclass, field
 from fairlead.errors import Damaged, FairleadError, Fenced, Halted, Moved
 from fairlead.journal.history import deployment_of
 from fairlead.journal.target import HeldBy, State
-from fairlead.model import Deployment, Entry, ErrorShare, Event, Finding, Lease, Plan, Sample, Step, Upload, blockers
+from fairlead.model import (
+    Deployment,
+    Entry,
+    ErrorShare,
+    Event,
+    Finding,
+    Lease,
+    Plan,
+    RecordLine,
+    Sample,
+    Step,
+    Upload,
+    blockers,
+)
 from fairlead.outside.clock import Clock
 from fairlead.outside.connect import Hosts
 from fairlead.outside.files import ArtifactStore
@@ -43,6 +56,8 @@ class Context:
     expected: Callable[[Step], float | None] = lambda step: None
     keep: Callable[[str, list[Sample], list[ErrorShare]], None] = lambda run, samples, shares: None
     proof: Callable[[str, list[Finding]], None] = lambda run, findings: None
+    ended: Callable[[str, list[RecordLine], Plan], None] = lambda run, lines, plan: None
+    """Hears of a run that has ended, with its whole record."""
 
     def tell(self, kind: str, says: str, ok: bool | None = None) -> None:
         """Send one event to whoever watches."""
@@ -269,11 +284,10 @@ async def _back(plan: Plan, session: Session, runner: Runner, ctx: Context, why:
 
 async def _end(plan: Plan, session: Session, ctx: Context, verdict: str) -> Deployment:
     await session.append(Entry.model_validate({"kind": "end", "verdict": verdict, "who": ctx.who}))
-    await session.release(done=True)
-    deployment = deployment_of(session.run, session.lines, plan)
+    ctx.ended(session.run, session.lines, plan)
+    await asyncio.gather(session.release(done=True), _forget_old_runs(session, ctx))
     ctx.tell("end", "done" if verdict == "done" else "everything is back as it was", ok=True)
-    await _forget_old_runs(session, ctx)
-    return deployment
+    return deployment_of(session.run, session.lines, plan)
 
 
 async def _forget_old_runs(session: Session, ctx: Context) -> None:
