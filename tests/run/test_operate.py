@@ -102,7 +102,7 @@ async def test_what_was_on_its_way_back_never_goes_forward_again(tmp_path: Path)
     undo = '[ -e repaired ] || exit 1; echo undo >>"ground/$1.log"; rm -f "ground/$1"'
     steps = [small("up", phase="stage"), small("a", undo=undo), small("b", do=FAILS)]
     async with site(tmp_path, steps) as here:
-        with pytest.raises(Halted, match="begun_undo.*; undoing it: exit code 1, no output") as halt:
+        with pytest.raises(Halted, match=r"begun_undo.*; undoing it: exit code 1, no output") as halt:
             await deploy(here)
         assert halt.value.hint.startswith("repair that on here, then `fairlead resume -e t`")
         (here.home() / "repaired").touch()
