@@ -6,7 +6,7 @@ from fairlead.config import EnvironmentSpec, Installation, ServiceSpec
 from fairlead.errors import CallError, NotReady
 from fairlead.model import Plan
 from fairlead.outside.connect import Hosts
-from fairlead.plan.deploy import accounts, proofs, standing, untouched, watch_targets
+from fairlead.plan.deploy import assembled, proofs, standing
 from fairlead.strategies import adopt
 
 
@@ -29,21 +29,15 @@ async def plan_adopt(installation: Installation, environment: EnvironmentSpec, n
         raise NotReady(what, f"`fairlead doctor` shows what is missing on {service.host}") from error
     adopt.refuse(service, found)
     change, steps = adopt.change(service, found), adopt.steps(service, found)
-    return Plan(
+    return assembled(
+        installation,
+        environment,
+        [change],
+        steps,
         kind="adopt",
-        project=installation.project,
-        environment=environment.name,
-        lock_host=environment.lock_host,
-        accounts=accounts(installation, environment, (step.host for step in steps)),
-        services=(change,),
-        untouched=untouched(installation, environment, steps, [name], ()),
-        steps=steps,
         staged=adopt.staged(service, found),
-        proven={name: (adopt.proven(service, found), *proofs(service, ""))},
+        proven={name: (adopt.proven(service, found), *proofs(service, change.tells))},
         standing=standing(environment, {}, {}),
-        watch=watch_targets(environment, {}),
-        watch_rules=environment.watch,
-        lease=environment.lease,
         remarks=tuple(warning for step in steps for warning in step.warns),
     )
 

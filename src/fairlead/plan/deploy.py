@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from fairlead.checks.databases import as_check
@@ -136,27 +136,46 @@ def _assemble(
     found: Mapping[str, Any],
 ) -> Plan:
     ordered = [step for phase in ("stage", "activate", "close") for step in steps if step.phase == phase]
-    changed = {change.service: change for change in changes}
     specs = environment.services
-    return Plan(
+    return assembled(
+        installation,
+        environment,
+        changes,
+        ordered,
+        databases,
         kind="deploy",
-        project=installation.project,
-        environment=environment.name,
-        lock_host=environment.lock_host,
-        accounts=accounts(installation, environment, (step.host for step in ordered)),
-        services=tuple(changes),
-        databases=tuple(database_name(database) for database in databases),
-        untouched=untouched(installation, environment, ordered, changed, databases),
-        steps=tuple(ordered),
         staged=tuple(check for c in changes for check in STRATEGIES[c.strategy].staged(specs[c.service], c)),
-        proven={c.service: proofs(specs[c.service], c.after) for c in changes},
-        standing=standing(environment, changed, found),
-        watch=watch_targets(environment, changed),
+        standing=standing(environment, {change.service: change for change in changes}, found),
         guards=guards(installation, environment),
-        watch_rules=environment.watch,
-        lease=environment.lease,
         remarks=tuple(_remarks(ordered, databases)),
     )
+
+
+def assembled(
+    installation: Installation,
+    environment: EnvironmentSpec,
+    changes: Sequence[ServiceChange],
+    steps: Sequence[Step],
+    databases: Sequence[DatabaseSpec] = (),
+    **more: Any,
+) -> Plan:
+    """A plan with everything that follows from its changes and its steps; `more` are the fields that do not."""
+    changed = {change.service: change for change in changes}
+    words: dict[str, Any] = {
+        "project": installation.project,
+        "environment": environment.name,
+        "lock_host": environment.lock_host,
+        "accounts": _accounts(installation, environment, (step.host for step in steps)),
+        "services": tuple(changes),
+        "databases": tuple(database_name(database) for database in databases),
+        "untouched": _untouched(installation, environment, steps, changed, databases),
+        "steps": tuple(steps),
+        "proven": {c.service: proofs(environment.services[c.service], c.tells) for c in changes},
+        "watch": _watch_targets(environment, changed),
+        "watch_rules": environment.watch,
+        "lease": environment.lease,
+    }
+    return Plan(**{**words, **more})
 
 
 def database_name(database: DatabaseSpec) -> str:
@@ -197,7 +216,7 @@ def standing(
     return checks
 
 
-def watch_targets(environment: EnvironmentSpec, changed: Mapping[str, ServiceChange]) -> tuple[WatchTarget, ...]:
+def _watch_targets(environment: EnvironmentSpec, changed: Mapping[str, ServiceChange]) -> tuple[WatchTarget, ...]:
     """Every service of the environment, as the watch looks at it."""
     return tuple(
         WatchTarget(
@@ -218,7 +237,7 @@ def guards(installation: Installation, environment: EnvironmentSpec) -> tuple[Da
     return tuple(as_check(one) for one in own)
 
 
-def accounts(installation: Installation, environment: EnvironmentSpec, used: Iterable[str]) -> dict[str, Account]:
+def _accounts(installation: Installation, environment: EnvironmentSpec, used: Iterable[str]) -> dict[str, Account]:
     """The accounts that a plan needs to be carried out, those that are jumped through included."""
     watched = (service.host for service in environment.services.values() if service.host and service.access_log)
     guarded = (check.host for check in guards(installation, environment))
@@ -230,7 +249,7 @@ def accounts(installation: Installation, environment: EnvironmentSpec, used: Ite
     return {name: installation.hosts[name].account for name in sorted(names)}
 
 
-def untouched(
+def _untouched(
     installation: Installation,
     environment: EnvironmentSpec,
     steps: Iterable[Step],

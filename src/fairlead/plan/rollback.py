@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fairlead.config import EnvironmentSpec, Installation
 from fairlead.model import Check, Plan, ServiceChange, Step
 from fairlead.outside.connect import Hosts
-from fairlead.plan.deploy import accounts, look_everywhere, proofs, standing, untouched, watch_targets
+from fairlead.plan.deploy import assembled, look_everywhere, standing
 from fairlead.strategies import STRATEGIES, adopt
 
 DATA_REMARK = "data is left as it is: only code goes back"
@@ -36,21 +36,13 @@ async def plan_rollback(
         changes.append(turned)
         steps += several
         staged += checks
-    changed = {change.service: change for change in changes}
-    return Plan(
+    return assembled(
+        installation,
+        environment,
+        changes,
+        steps,
         kind="rollback",
-        project=installation.project,
-        environment=environment.name,
-        lock_host=environment.lock_host,
-        accounts=accounts(installation, environment, (step.host for step in steps)),
-        services=tuple(changes),
-        untouched=untouched(installation, environment, steps, changed, ()),
-        steps=tuple(steps),
         staged=tuple(staged),
-        proven={c.service: proofs(environment.services[c.service], c.tells) for c in changes},
-        standing=standing(environment, changed, found),
-        watch=watch_targets(environment, changed),
-        watch_rules=environment.watch,
-        lease=environment.lease,
+        standing=standing(environment, {change.service: change for change in changes}, found),
         remarks=(DATA_REMARK,) if undone.databases else (),
     )

@@ -180,6 +180,7 @@ def change(service: ServiceSpec, found: Found) -> ServiceChange:
         strategy=service.strategy,
         after=found.tree[:ID_LENGTH],
         version="as found",
+        unnamed=True,
         folder=service.path,
         inventory=Inventory(
             files=kinds["f"],
