@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "tests"))  # the tests' sshd
 
 from bench.backup import backups  # noqa: E402
 from bench.deploy import deployments  # noqa: E402
-from bench.health import black_hole, slow_probe  # noqa: E402
+from bench.health import black_hole, slow_probe, status  # noqa: E402
 from bench.own import own_time  # noqa: E402
 from bench.result import SCALE, TIMES, Result  # noqa: E402
 from bench.start import help_page  # noqa: E402
@@ -25,7 +25,7 @@ OUT = ROOT / "build" / "bench.json"
 ROWS: dict[str, Callable[[], list[Result]]] = {
     "start": lambda: [help_page()],
     "step": journaled_step,
-    "health": lambda: [slow_probe(), black_hole()],
+    "health": lambda: [slow_probe(), black_hole(), status()],
     "deploy": deployments,
     "own": own_time,
     "backup": backups,
