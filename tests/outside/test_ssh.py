@@ -300,6 +300,21 @@ async def test_a_server_with_few_sessions(tmp_path: Path) -> None:
             assert sshd.connections == 1 and "no more sessions" in sshd.log
 
 
+async def test_what_finds_no_session_waits_for_what_has_one(tmp_path: Path) -> None:
+    with Sshd(tmp_path, "MaxSessions 2") as sshd:
+        async with opened(sshd) as host:
+            long = asyncio.create_task(
+                host.run(shell("echo $$ >pid; while [ ! -e enough ]; do sleep 0.1; done; echo long"))
+            )
+            await pid_in(sshd.home / "pid")
+            short = asyncio.create_task(host.run(shell("echo short")))
+            assert await until(lambda: sshd.log.count("no more sessions") == 5)
+            given_up, _ = await asyncio.wait({short}, timeout=0.5)
+            (sshd.home / "enough").touch()
+            assert ((await long).stdout, (await short).stdout) == ("long\n", "short\n")
+            assert not given_up and sshd.connections == 1
+
+
 async def test_a_server_with_one_session(tmp_path: Path) -> None:
     with Sshd(tmp_path, "MaxSessions 1") as sshd:
         async with opened(sshd) as host:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.resources
 import re
+import secrets as randomness
 import shlex
 from collections.abc import Iterable
 from math import ceil, floor
@@ -250,22 +251,29 @@ class Target:
         line = f"[ -e {script} ] || {{ echo 'fl1 noscript'; exit 1; }}; exec " + _line(
             ("sh", self._script, verb, self._folder, *words)
         )
-        result = await self.host.call(line, stdin=stdin, beat=beat, timeout=timeout)
+        result = await self._call(line, stdin=stdin, beat=beat, timeout=timeout)
         answer = find_answer(result.stdout)
         if answer and answer.word == "noscript":
             await self._install()
-            result = await self.host.call(line, stdin=stdin, beat=beat, timeout=timeout)
+            result = await self._call(line, stdin=stdin, beat=beat, timeout=timeout)
             answer = find_answer(result.stdout)
         if answer is None:
             raise self._lost(verb, result)
         self._installed = True
         return answer
 
+    async def _call(self, line: str, *, stdin: bytes, beat: float = 0.0, timeout: float = 60.0) -> Result:
+        """`Host.call`, without what a shell prints before it comes to the line."""
+        mark = f"fl1 begin {randomness.token_hex(8)}"
+        result = await self.host.call(f"echo {mark}; {line}", stdin=stdin, beat=beat, timeout=timeout)
+        noise, found, said = result.stdout.partition(f"{mark}\n")
+        return result.model_copy(update={"stdout": said if found else noise})
+
     async def _install(self) -> None:
         """Under the hash of its own text, whole or not at all: a shell reads its script while it runs it."""
         script = SCRIPT.encode()
         line = _line(("sh", "-c", _INSTALL, "fairlead", self._state, self._name, len(script), sha256(script)))
-        result = await self.host.call(line, stdin=script)
+        result = await self._call(line, stdin=script)
         if not find_answer(result.stdout):
             what = f"the target's script cannot be put on {self.host.account.name}: {result.last_words}"
             raise Halted(what, hint=f"may the account write to {self._state} there?")

@@ -43,6 +43,7 @@ class SshHost:
         self.account, self._secrets = account, secrets
         self._master: Master = Master(account, secrets, via._master if via else None)
         self._turn = asyncio.Semaphore(AT_ONCE)
+        self._doing: set[asyncio.Future[None]] = set()
 
     async def open(self) -> None:
         """Log in now rather than with the first command. Raises Unreachable or NotReady."""
@@ -75,12 +76,31 @@ class SshHost:
         """Do it in turn, and again where it is proven that nothing ran."""
         await self.open()  # before the queue, so that all who wait share one failure
         async with self._turn:
-            for pause in _PAUSES:
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-                await self._master.open()
-                with suppress(_NothingRan):
-                    return await do()
-        raise Unreachable(
+            while True:
+                others = set(self._doing)
+                for pause in _PAUSES:
+                    await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+                    await self.open()
+                    with suppress(_NothingRan):
+                        return await self._noted(do)
+                # What was going on all the while has a session, and its end makes room.
+                holding = others & self._doing
+                if not holding:
+                    raise self._no_session()
+                await asyncio.wait(holding, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _noted(self, do: Callable[[], Awaitable[T]]) -> T:
+        """Do it, and let others know that it is going on."""
+        going = asyncio.get_running_loop().create_future()
+        self._doing.add(going)
+        try:
+            return await do()
+        finally:
+            self._doing.discard(going)
+            going.set_result(None)
+
+    def _no_session(self) -> Unreachable:
+        return Unreachable(
             f"{self.account.address} opens no further session on the connection of account {self.account.name}",
             hint="MaxSessions in its sshd_config should be 10, the default, or more",
         )
@@ -91,7 +111,7 @@ class SshHost:
             return result
         if not result.begun and self._refused(result.ended.stderr):
             raise _NothingRan
-        raise self._lost(task.argv[0])
+        raise self._lost(f"`{task.argv[0]}`")
 
     async def _call(self, line: str, saying: Saying, timeout: float) -> Result:
         child = await self._start(line, Listening(keep_end=True))
@@ -100,7 +120,7 @@ class SshHost:
             if self._refused(ended.stderr):
                 raise _NothingRan
             if await self._master.died(within=0.5):
-                raise self._lost(line.split(maxsplit=1)[0])
+                raise self._lost("a shell line")
         return result_of(ended, timeout)
 
     async def _rsync(self, argv: list[str], source: str, to: str, timeout: float) -> Result:
@@ -109,11 +129,11 @@ class SshHost:
         task = Task((*argv, "-e", reach, source, f"x:{to}"), str(Path.cwd()), b"", timeout)
         result = await run_on_lifeline(_start_here, task)
         if isinstance(result, Broken):
-            raise self._lost("rsync")
+            raise self._lost("`rsync`")
         if self._refused(result.stderr.encode()):
             raise _NothingRan
         if result.code and await self._master.died(within=0.5 if result.code in (12, 255) else 0):
-            raise self._lost("rsync")
+            raise self._lost("`rsync`")
         return result
 
     async def _start(self, line: str, listening: Listening) -> Child:
@@ -128,9 +148,9 @@ class SshHost:
     def _refused(self, stderr: bytes) -> bool:
         return self._master.refusal.encode() in stderr
 
-    def _lost(self, program: str) -> Lost:
+    def _lost(self, what: str) -> Lost:
         return Lost(
-            f"the connection to {self.account.address} broke while `{program}` may have been running",
+            f"the connection to {self.account.address} broke while {what} may have been running",
             hint=f"`ssh {self.account.address}` shows whether it is back",
         )
 

@@ -1,0 +1,133 @@
+"""Servers that freeze, whose sshd ends, that admit few, or whose shell talks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+
+import pytest
+
+from support.box import FREE, Box, Boxes, ended, says, until
+
+HELD = (
+    '[ ! -e "$HOME/mark" ] || exec $REAL "$@"; : >"$HOME/mark"\n'
+    'while [ -e "$HOME/hold" ]; do sleep 0.05; done; exec $REAL "$@"'
+)
+"""The first time it waits, and goes on when the file `hold` is gone."""
+SHORT = {"lease": {"ttl": "5s", "beat": "5s"}}
+
+
+def freeze(box: Box, how: signal.Signals) -> None:
+    """Stop, or continue, all that serves connections."""
+    for pid in (box.sshd.process.pid, *box.sshd.running("sshd")):
+        os.kill(pid, how)
+
+
+def held_switch(boxes: Boxes) -> Box:
+    """A server on which the restart of the service waits."""
+    box = boxes(environment=SHORT)
+    (box.home / "hold").touch()
+    box.sshd.shim("cp", HELD)
+    return box
+
+
+def test_frozen_before_the_deployment(boxes: Boxes) -> None:
+    box = boxes(host={"connect_timeout": "2s"})
+    before = box.photograph()
+    freeze(box, signal.SIGSTOP)
+    told = box.deploy()
+    freeze(box, signal.SIGCONT)
+    says(told, 1, "did not answer within 2 s", "is it up, and does its firewall let this machine in?")
+    assert box.photograph() == before and box.lock() == FREE
+
+
+def test_frozen_in_mid_switch_and_the_run_waits_for_a_person(boxes: Boxes) -> None:
+    """Twenty seconds go by until ssh believes that nobody is there."""
+    box = held_switch(boxes)
+    box.configure(connect_timeout="2s")
+    with box.deploying() as process:
+        box.until("mark")
+        freeze(box, signal.SIGSTOP)
+        told = ended(process)
+    freeze(box, signal.SIGCONT)
+    says(told, 4, "did not answer within 2 s", "fairlead resume -e live")
+    assert "live: site on server: cannot be told" in told.text
+    (box.home / "hold").unlink()
+    says(box.run("resume"), 0, "is done")
+    assert box.is_new() and box.lock() == FREE
+
+
+def test_connections_sshd_killed_in_mid_switch_and_the_release_goes_out(boxes: Boxes) -> None:
+    box = held_switch(boxes)
+    with box.deploying() as process:
+        box.until("mark")
+        (box.home / "hold").unlink()
+        box.sshd.drop_connections()
+        says(ended(process), 0, "is done")
+    assert box.is_new() and box.lock() == FREE
+
+
+def test_sshd_gone_in_mid_switch_and_the_run_waits_for_a_person(boxes: Boxes) -> None:
+    box = held_switch(boxes)
+    with box.deploying() as process:
+        box.until("mark")
+        box.sshd.crash()
+        told = ended(process)
+    says(told, 4, "refuses the connection", "fairlead resume -e live")
+    assert "live: site on server: cannot be told" in told.text
+    (box.home / "hold").unlink()
+    box.sshd.start()
+    says(box.run("rollback", "--yes"), 0, "came back")
+    assert box.live()["VERSION"] == (box.home / "running").read_text() == "v1\n" and box.lock() == FREE
+
+
+def test_sshd_gone_before_the_deployment(boxes: Boxes) -> None:
+    box = boxes()
+    box.sshd.crash()
+    says(box.deploy(), 1, "refuses the connection", "is sshd running there, on this port?")
+
+
+def test_no_more_log_ins_at_a_time_and_then_one(boxes: Boxes) -> None:
+    """MaxStartups is exceeded: it is asked again for some seconds, then given up."""
+    box = boxes("MaxStartups 1")
+    before = box.photograph()
+    with socket.create_connection(("127.0.0.1", box.sshd.port)):
+        says(box.deploy(), 1, "closes new connections before they are logged in", "MaxStartups")
+    assert box.photograph() == before
+    waiting = socket.create_connection(("127.0.0.1", box.sshd.port))
+    seen = box.sshd.log.count("drop connection")
+    with waiting, box.deploying() as process:
+        until(lambda: box.sshd.log.count("drop connection") > seen, "a refusal")
+        waiting.close()
+        says(ended(process), 0, "is done")
+    assert box.is_new() and box.lock() == FREE
+
+
+@pytest.mark.parametrize("sessions", [1, 2, 4])
+def test_few_sessions_on_a_connection(boxes: Boxes, sessions: int) -> None:
+    """MaxSessions: one is the connection's own, so one more is enough for all."""
+    box = boxes(f"MaxSessions {sessions}")
+    before = box.photograph()
+    told = box.deploy()
+    if sessions == 1:
+        says(told, 1, "opens no further session", "MaxSessions in its sshd_config")
+        assert box.photograph() == before
+    else:
+        says(told, 0, "is done")
+        assert box.is_new()
+    assert box.lock() == FREE
+    assert box.sshd.connections <= 1 + (sessions == 1), "no second connection was made for want of a session"
+
+
+@pytest.mark.parametrize("noise", ["echo hello", "printf 'no newline'", "echo 'fl1 ok'; echo fairlead rc 0 end x"])
+def test_a_shell_that_prints_before_every_command(boxes: Boxes, noise: str) -> None:
+    box = boxes()
+    box.sshd.write(".bashrc", f"{noise}\necho oops >&2\n")
+    told = box.run("ready")
+    says(told, 0, "prints text before every command, so copies go as a tar stream", "let .bashrc print only")
+    says(box.deploy(), 0, "is done")
+    assert box.is_new() and box.lock() == FREE
+    box.write("v3", {"broken": ""})
+    says(box.deploy(), 3, "switch")
+    assert (box.home / "running").read_text() == "v2\n"
