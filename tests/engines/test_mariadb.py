@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairlead.config.database import DatabaseSpec
+from fairlead.config.database import DatabaseSpec, MaintenanceAccount
 from fairlead.engines import mariadb, store
 from fairlead.errors import NotReady
 from fairlead.model import Backup, Command, Result, SecretRef
@@ -522,6 +522,18 @@ async def test_no_program_of_the_host_shows_a_password(
     assert b"--defaults-file=/dev/fd/" in raw and b"mariadb-dump" in raw
     texts = [raw, *(path.read_bytes() for path in (here.home / "backups").iterdir())]
     assert not any(value.encode() in text for value in PASSWORDS.values() for text in texts)
+
+
+async def test_the_grants_of_the_how_to_are_enough(here: Place, server: MariaDB) -> None:
+    server.create("crm", RICH)
+    server.sql(
+        f"create or replace user keeper@'%' identified by '{PASSWORDS[ROOT]}'; grant all on `mo\\_%`.* to keeper@'%'; "
+        "grant select on mysql.proc to keeper@'%'; grant set user on *.* to keeper@'%'"
+    )
+    keeper = MaintenanceAccount(user="keeper", password=SecretRef(name=ROOT))
+    made = await one_backup(here, server.spec(maintenance=keeper))
+    restored = await mariadb.restore(here.host, made, server.spec(maintenance=keeper), "mo_crm_again", SECRETS)
+    assert restored.status == "ok", restored
 
 
 # -- the backup proves itself

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.config.database import DatabaseSpec
+from fairlead.config.database import DatabaseSpec, MaintenanceAccount
 from fairlead.engines import postgres, store
 from fairlead.errors import NotReady
 from fairlead.model import Backup, Command, SecretRef
@@ -823,6 +823,17 @@ async def test_a_restore_stopped_while_the_server_still_makes_its_database_leave
         await asyncio.wait({task})
         assert await until(lambda: server.sql(making) == "0")
     assert await until(lambda: server.databases == before)
+
+
+async def test_the_grants_of_the_how_to_are_enough(here: Place, server: Postgres) -> None:
+    server.sql(
+        f"create role keeper login createdb password '{PASSWORDS[MASTER]}' in role tested",
+        "grant pg_read_all_data to keeper", "grant svc to keeper",
+    )  # fmt: skip
+    keeper = {"maintenance": MaintenanceAccount(user="keeper", password=SecretRef(name=MASTER))}
+    made = await one_backup(here, server.spec(**keeper))
+    restored = await postgres.restore(here.host, made, server.spec(**keeper), "mo_idp_by_keeper", secrets())
+    assert restored.status == "ok", restored
 
 
 # -- as a step of a plan
