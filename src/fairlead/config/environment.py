@@ -12,8 +12,9 @@ from fairlead.model import Lease, Model, WatchRules
 
 
 def _whole(value: float) -> float:
-    if value < 1 or value != int(value):
-        raise Wrong("should be whole seconds, at least 1")
+    # Below that a busy machine loses its lock by itself, and its changes are ended for no reason.
+    if value < 5 or value != int(value):
+        raise Wrong("should be whole seconds, at least 5")
     return value
 
 
@@ -40,7 +41,7 @@ class WatchEntry(Model):
 
 
 class LeaseEntry(Model):
-    """How the lock is held; whole seconds."""
+    """How the lock is held; whole seconds, at least 5."""
 
     ttl: WholeSeconds = 30.0
     """A holder that was not heard of for so long may be replaced."""
