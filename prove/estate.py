@@ -49,7 +49,7 @@ class Size:
     databases: int
     """Of each service, at most."""
     ttl: int
-    beat: int = 2
+    beat: int = 5
     watch: Mapping[str, Any] = field(
         default_factory=lambda: {"duration": "1s", "interval": "250ms", "down_for": "5s", "window": "4s"}
     )
