@@ -84,10 +84,8 @@ def test_fourteen_thousand_files(boxes: Boxes) -> None:
     says(box.deploy(), 0, "is done")
     assert box.is_new() and len(box.live()) > MANY
     first = {path: (box.home / "site/current" / path).stat().st_ino for path in files}
-    box.write("v3", files | {"assets/0/0.js": "changed"})
+    (box.operator.folder / "site/assets/0/0.js").write_text("changed")
     says(box.deploy(), 0, "is done")
     assert box.is_new()
     again = {path: (box.home / "site/current" / path).stat().st_ino for path in files}
     assert [path for path in files if first[path] != again[path]] == ["assets/0/0.js"]
-    says(box.run("rollback", "--yes"), 0, "is done")
-    assert box.live()["assets/0/0.js"] == "0"

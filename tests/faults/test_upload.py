@@ -53,18 +53,3 @@ def test_far_side_ends_in_the_middle_and_all_is_as_it_was(boxes: Boxes, program:
     says(told, 3, "upload")
     assert ("exit code 137 (signal 9)" if program == "rsync" else "Unexpected EOF") in told.text, told.text
     assert box.photograph() == before and box.lock() == FREE
-
-
-def test_sshd_is_gone_in_the_middle_and_the_run_waits_for_a_person(boxes: Boxes) -> None:
-    box = boxes(environment={"lease": {"ttl": "5s", "beat": "5s"}})
-    box.sshd.shim("rsync", shim("rsync", HALF))
-    live = box.live()
-    with box.deploying() as process:
-        box.until("mark")
-        box.sshd.crash()
-        says(ended(process), 4, "refuses the connection", "fairlead resume -e live")
-    assert box.live() == live
-    box.sshd.start()
-    says(box.deploy(), 5, "run ", " -e live")
-    says(box.run("resume"), 0, "is done")
-    assert box.is_new() and box.lock() == FREE

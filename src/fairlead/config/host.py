@@ -118,7 +118,7 @@ class HostEntry(Model):
     state: RemotePath = ".fairlead"
     """Where lock, record and fence lie."""
     connect_timeout: MoreSeconds = 10.0
-    """How long to wait for a connection."""
+    """How long to wait for a connection; one that is silent for one and a half times as long is lost."""
     commands: Annotated[CommandsEntry | str, either(CommandsEntry, Preset)] = Field(default="systemd")
     """What this account may run: the name of a preset, or commands."""
 

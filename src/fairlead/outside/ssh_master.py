@@ -25,7 +25,6 @@ _OPTIONS = {
     "BatchMode": "yes",
     "StrictHostKeyChecking": "yes",
     "UpdateHostKeys": "no",
-    "ServerAliveInterval": "5",
     "ServerAliveCountMax": "3",
     "ConnectionAttempts": "1",
     "ForwardAgent": "no",
@@ -186,6 +185,7 @@ class Master:
     def _arguments(self, key: Path | None) -> list[str]:
         account = self.account
         options = {"ControlPath": str(self._socket), "ConnectTimeout": f"{max(1, round(account.connect_timeout))}"}
+        options["ServerAliveInterval"] = f"{max(1, round(account.connect_timeout / 2))}"
         options |= _OPTIONS
         if account.known_hosts:
             options["UserKnownHostsFile"] = f'"{Path(account.known_hosts).expanduser()}"'
