@@ -186,6 +186,16 @@ async def test_a_step_that_nothing_takes_back_halts_the_way_back(tmp_path: Path)
         assert here.ground("s") == "after"
 
 
+async def test_what_could_not_be_undone_is_tried_again_when_somebody_asks(tmp_path: Path) -> None:
+    step = small("s", undo='[ -e repaired ] && rm -f "ground/$1"')
+    async with site(tmp_path, [step]) as here, here.held() as (session, runner):
+        await runner.activate()
+        assert await led(runner.back("told to")) == "halt"
+        (here.home() / "repaired").touch()
+        await here.runner(session).back("again")
+        assert here.ground("s") == "before"
+
+
 async def test_activation_goes_back_in_reverse_and_staging_after_it(tmp_path: Path) -> None:
     note = 'mkdir -p ground; echo "$1" >>ground/order; rm -f "ground/$1"'
     steps = (small("stage", phase="stage", undo=note), small("first", undo=note), small("second", undo=note))
