@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ class Maria:
     lost = ("the server ended the connection in the middle of the dump", "was it restarted or killed?")
 
     def __init__(self) -> None:
-        self.server = mariadb.MariaDB(mariadb.open_folder() / "server")
+        self.folder = mariadb.open_folder()
+        self.server = mariadb.MariaDB(self.folder / "server")
         self.passwords = dict(mariadb.PASSWORDS)
 
     def databases(self) -> set[str]:
@@ -138,6 +140,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     made: Engine = request.param()
     with made.server:
         yield made
+    shutil.rmtree(getattr(made, "folder", ""), ignore_errors=True)
 
 
 def server(boxes: Boxes, engine: Engine, tables: int, **login: str) -> tuple[Box, str]:
