@@ -331,7 +331,7 @@ async def _left(session: Session, error: FairleadError) -> FairleadError:
             return error
         await session.append(Entry(kind="note", says=f"halted: {error.what}"[:500], who=session.who))
         await session.release(done=False)
-        if halt is not error:
+        if "fairlead " not in halt.hint:
             halt.hint = f"{halt.hint}; then `fairlead resume -e {session.environment}`".removeprefix("; then ")
     except FairleadError as again:
         halt.hint = f"{halt.hint}; the lock could not be given back ({again}), its lease runs out by itself".strip("; ")
