@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -27,8 +27,9 @@ from fairlead.engines import mariadb, store
 from fairlead.errors import NotReady
 from fairlead.model import Backup, Command, Result, SecretRef
 from fairlead.outside.secrets import Secrets
+from support.disks import LIMITED
 from support.mariadb import PASSWORDS, ROOT, SECRETS, USER, Certificates, MariaDB, free_port, open_folder
-from support.places import Place, place
+from support.places import Place
 
 PROGRAM = store.program("mariadb")
 
@@ -64,18 +65,6 @@ def clean(request: pytest.FixtureRequest) -> Iterator[None]:
     for name in {"server", "external"} & set(request.fixturenames):
         used: MariaDB = request.getfixturevalue(name)
         used.sql("".join(f"drop database `{one.replace('`', '``')}`;" for one in used.databases()))
-
-
-@pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Place]:
-    async with place("local", tmp_path) as found:
-        yield found
-
-
-@pytest.fixture(params=["local", "ssh"])
-async def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
-    async with place(request.param, tmp_path) as found:
-        yield found
 
 
 async def one_backup(here: Place, spec: DatabaseSpec, label: str = "") -> Backup:
@@ -617,14 +606,6 @@ async def test_an_account_that_may_not_read_all_is_told(here: Place, server: Mar
     (made,) = await mariadb.backup(here.host, [server.spec(maintenance=None)], SECRETS)
     assert made.finding.status == "fail" and made.finding.says, made.finding
     assert left(here) == []
-
-
-SMALL_DISK = 'mount -t tmpfs -o size=200k none t && mkdir -m 700 t/s && "$0" "$@"; ls -A t/s >left'
-LIMITED = {
-    "disk": f"unshare -rm sh -c '{SMALL_DISK}'",
-    "quota": "ulimit -f 100; mkdir -m 700 t/s; : >left; exec",
-}
-"""Shell prefixes under which a copy of 700 kB finds no room."""
 
 
 @pytest.mark.parametrize("case", LIMITED)

@@ -6,7 +6,7 @@ import io
 import json
 import stat
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from fairlead.config.database import DatabaseSpec, MaintenanceAccount
 from fairlead.engines import postgres, store
 from fairlead.errors import NotReady
 from fairlead.model import Backup, Command, SecretRef
-from support.places import Place, place
+from support.disks import LIMITED
+from support.places import Place
 from support.postgres import MASTER, PASSWORDS, SERVICE, Postgres, escaped, filtered, free_port, says, secrets
 from support.processes import mentioning, until
 from support.sentinels import Search, sentinel
@@ -38,18 +39,6 @@ def plain_server() -> Iterator[Postgres]:
     with Postgres("max_connections=8", "superuser_reserved_connections=3", language="de") as one:
         one.make("mo_idp", *TABLES)
         yield one
-
-
-@pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Place]:
-    async with place("local", tmp_path) as found:
-        yield found
-
-
-@pytest.fixture(params=["local", "ssh"])
-async def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
-    async with place(request.param, tmp_path) as found:
-        yield found
 
 
 TABLES = (
@@ -566,14 +555,6 @@ async def test_a_server_killed_in_mid_dump_leaves_no_half_file(here: Place) -> N
         (made,) = await task
     assert made.finding.says.startswith("the server was lost while it was dumped: port closed"), made
     assert made.finding.hint and left_in(here) == []
-
-
-SMALL_DISK = 'mount -t tmpfs -o size=200k none t && mkdir -m 700 t/s && "$0" "$@"; ls -A t/s >left'
-LIMITED = {
-    "disk": f"unshare -rm sh -c '{SMALL_DISK}'",
-    "quota": "ulimit -f 100; mkdir -m 700 t/s; : >left; exec",
-}
-"""Shell prefixes under which a dump of 1 MB finds no room."""
 
 
 @pytest.mark.parametrize("case", LIMITED)

@@ -9,7 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,23 +20,11 @@ from fairlead.errors import NotReady
 from fairlead.model import Backup, Command
 from fairlead.outside.secrets import Secrets
 from support.databases import make, rows_of, spec
-from support.places import Place, place
+from support.places import Place
 
 NONE = Secrets(())
 
 PROGRAM = store.program("sqlite")
-
-
-@pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Place]:
-    async with place("local", tmp_path) as found:
-        yield found
-
-
-@pytest.fixture(params=["local", "ssh"])
-async def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
-    async with place(request.param, tmp_path) as found:
-        yield found
 
 
 def listing(folder: Path) -> dict[str, bytes]:
