@@ -20,6 +20,7 @@ from fairlead.errors import NotReady
 from fairlead.model import Backup, Command
 from fairlead.outside.secrets import Secrets
 from support.databases import make, rows_of, spec
+from support.disks import LIMITED
 from support.places import Place
 
 NONE = Secrets(())
@@ -215,14 +216,6 @@ async def test_damage_inside_is_found_by_the_proof_of_the_copy(here: Place, spoi
     (made,) = await sqlite.backup(here.host, [spec()], NONE)
     assert made.finding.status == "fail" and "corrupt" in made.finding.says
     assert list((here.home / "backups").iterdir()) == []
-
-
-SMALL_DISK = 'mount -t tmpfs -o size=200k none t && mkdir -m 700 t/s && "$0" "$@"; ls -A t/s >left'
-LIMITED = {
-    "disk": f"unshare -rm sh -c '{SMALL_DISK}'",
-    "quota": "ulimit -f 100; mkdir -m 700 t/s; : >left; exec",
-}
-"""Shell prefixes under which a copy of 400 kB finds no room."""
 
 
 @pytest.mark.parametrize("case", LIMITED)
