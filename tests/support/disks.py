@@ -1,4 +1,4 @@
-"""Shell prefixes under which a backup of 400 kB or more into `t/s` finds no room; what is left there stands in `left`."""
+"""Shell prefixes under which a backup of 400 kB or more into `t/s` finds no room; `left` lists what is there then."""
 
 from __future__ import annotations
 
