@@ -129,8 +129,8 @@ MUTATIONS = (
     Mutation(
         "an undo counts without a look at what it did",
         "run/runner.py",
-        '            await self._change(step, "undo", alone=alone)\n        raise Halted(',
-        '            await self._change(step, "undo", alone=alone)\n            return\n        raise Halted(',
+        'done = await self._change(step, "undo", alone=alone)\n',
+        'done = await self._change(step, "undo", alone=alone)\n            return\n',
         (f"{RUNNER}::test_an_undo_counts_only_when_the_probe_says_before",),
     ),
     Mutation(
@@ -192,8 +192,8 @@ MUTATIONS = (
     Mutation(
         "what arrived is put in place unseen",
         "strategies/release.py",
-        '[ "${have%% *}" = "$tree" ] || {',
-        "true || {",
+        'if [ "${have%% *}" != "$tree" ]; then',
+        "if false; then",
         (f"{RELEASE}::test_what_arrived_otherwise_is_not_put_in_place",),
     ),
     Mutation(
