@@ -80,19 +80,15 @@ def backup_command(databases: Sequence[DatabaseSpec], label: str, *, timeout: fl
     backed up by accounts with different passwords: a step has one.
     """
     store.refuse_elsewhere(databases)
-    refs = list(dict.fromkeys(ref for one in databases if (ref := _account(one, maintenance=True)[1])))
-    if len(refs) > 1:
-        names = ", ".join(ref.name for ref in refs)
-        raise NotReady(f"one step cannot use several passwords: {names}", "make a step for each database")
-    items = [_item(one, refs, maintenance=True) for one in databases]
+    secret = store.only_password(databases)
+    items = [_item(one, [secret] if secret else [], maintenance=True) for one in databases]
     args = {"databases": items, "label": label}
-    return store.step("mariadb", "backup", args, timeout, _sealed(refs[0]) if refs else None)
+    return store.step("mariadb", "backup", args, timeout, _sealed(secret) if secret else None)
 
 
 def backup_probe(databases: Sequence[DatabaseSpec], label: str) -> Command:
     """The probe of `backup_command`: `after` when every database has a proven backup of that label."""
-    items = [{"name": one.name, "store": one.store.path} for one in databases]
-    return store.step("store", "probe", {"databases": items, "label": label}, 60.0)
+    return store.probe(databases, label)
 
 
 class _Keys:
@@ -112,7 +108,7 @@ class _Keys:
         keys = cls(maintenance)
         for one in databases:
             try:
-                await keys._open(_account(one, maintenance)[1], secrets)
+                await keys._open(store.account(one, maintenance)[1], secrets)
             except NotReady as error:
                 words = {"check": check, "subject": one.name, "status": "fail"}
                 keys.missing[one.name] = Finding.model_validate(words | {"says": error.what, "hint": error.hint})
@@ -134,19 +130,13 @@ class _Keys:
         return item
 
 
-def _account(database: DatabaseSpec, maintenance: bool) -> tuple[str, SecretRef | None]:
-    if maintenance and database.maintenance:
-        return database.maintenance.user, database.maintenance.password
-    return database.user, database.password
-
-
 def _sealed(ref: SecretRef) -> SecretRef:
     return SecretRef(name=ref.name, form="mariadb")
 
 
 def _item(database: DatabaseSpec, refs: Sequence[SecretRef], maintenance: bool) -> dict[str, object]:
     """What the program on the host has to know of a database; `key` is the number of its password's line."""
-    user, ref = _account(database, maintenance)
+    user, ref = store.account(database, maintenance)
     return {
         "name": database.name,
         "database": database.database,

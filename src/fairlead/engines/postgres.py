@@ -70,19 +70,15 @@ def backup_command(databases: Sequence[DatabaseSpec], label: str, *, timeout: fl
     backed up by accounts with different passwords: a step has one.
     """
     store.refuse_elsewhere(databases)
-    refs = list(dict.fromkeys(ref for one in databases if (ref := _account(one, maintenance=True)[1])))
-    if len(refs) > 1:
-        names = ", ".join(ref.name for ref in refs)
-        raise NotReady(f"one step cannot use several passwords: {names}", "make a step for each database")
+    secret = store.only_password(databases)
     items = [_item(one, maintenance=True, key=0) for one in databases]
-    secret = _as_line(refs[0]) if refs else None
-    return store.step("postgres", "backup", {"databases": items, "label": label}, timeout, secret)
+    args = {"databases": items, "label": label}
+    return store.step("postgres", "backup", args, timeout, _as_line(secret) if secret else None)
 
 
 def backup_probe(databases: Sequence[DatabaseSpec], label: str) -> Command:
     """The probe of `backup_command`: `after` when every database has a proven backup of that label."""
-    items = [{"name": one.name, "store": one.store.path} for one in databases]
-    return store.step("store", "probe", {"databases": items, "label": label}, 60.0)
+    return store.probe(databases, label)
 
 
 class _Work:
@@ -98,7 +94,7 @@ class _Work:
         """Open what these databases need: one line of a password file for each."""
         work = cls()
         for one in databases:
-            ref = _account(one, maintenance)[1]
+            ref = store.account(one, maintenance)[1]
             try:
                 work._lines += await secrets.rendered(_as_line(ref)) if ref else b"\n"
             except NotReady as error:
@@ -114,19 +110,13 @@ class _Work:
         return await store.ask(host, "postgres", verb, args, timeout, secrets=self._lines)
 
 
-def _account(database: DatabaseSpec, maintenance: bool) -> tuple[str, SecretRef | None]:
-    if maintenance and database.maintenance:
-        return database.maintenance.user, database.maintenance.password
-    return database.user, database.password
-
-
 def _as_line(ref: SecretRef) -> SecretRef:
     return SecretRef(name=ref.name, form="pgpass")
 
 
 def _item(database: DatabaseSpec, maintenance: bool, key: int) -> dict[str, object]:
     """What the program on the host has to know of a database; `key` is the number of its password's line."""
-    user, ref = _account(database, maintenance)
+    user, ref = store.account(database, maintenance)
     return {
         "name": database.name,
         "database": database.database,

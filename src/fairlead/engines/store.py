@@ -69,6 +69,28 @@ def step(
     return Command(argv=("python3", "-c", program(engine), verb, canonical(args)), stdin=secret, timeout=timeout)
 
 
+def probe(databases: Iterable[DatabaseSpec], label: str) -> Command:
+    """Prints `after` when every database has a proven backup of that label, else `before`; for servers."""
+    items = [{"name": one.name, "store": one.store.path} for one in databases]
+    return step(_LISTING, "probe", {"databases": items, "label": label}, 60.0)
+
+
+def account(database: DatabaseSpec, maintenance: bool) -> tuple[str, SecretRef | None]:
+    """Who logs in to a database on a server, and the password; for `maintenance` that account, where there is one."""
+    if maintenance and database.maintenance:
+        return database.maintenance.user, database.maintenance.password
+    return database.user, database.password
+
+
+def only_password(databases: Iterable[DatabaseSpec]) -> SecretRef | None:
+    """The password that a step backs these databases up with. Raises NotReady where there are several."""
+    refs = list(dict.fromkeys(ref for one in databases if (ref := account(one, maintenance=True)[1])))
+    if len(refs) > 1:
+        names = ", ".join(ref.name for ref in refs)
+        raise NotReady(f"one step cannot use several passwords: {names}", "make a step for each database")
+    return refs[0] if refs else None
+
+
 def _line(text: str) -> Line | None:
     """One answer; whatever else a login prints is passed over."""
     try:
