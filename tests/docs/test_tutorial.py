@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,14 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from support.ports import free_port
+
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 BLOCK = re.compile(r"^```(sh|yaml)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -55,7 +50,7 @@ def _typed(command: str, folder: Path, environ: dict[str, str], answer: str) -> 
 @pytest.mark.timeout(400)
 def test_the_tutorial_can_be_typed(tmp_path: Path) -> None:
     # a port of our own, and a watch that is shorter than a reader's
-    text = PAGE.read_text().replace("8123", str(_free_port())).replace("duration: 10s", "duration: 2s")
+    text = PAGE.read_text().replace("8123", str(free_port())).replace("duration: 10s", "duration: 2s")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environ = {"PATH": path, "HOME": str(tmp_path), "LANG": "C.UTF-8"}
     folder = tmp_path / "tutorial"

@@ -28,8 +28,9 @@ from fairlead.errors import NotReady
 from fairlead.model import Backup, Command, Result, SecretRef
 from fairlead.outside.secrets import Secrets
 from support.disks import LIMITED
-from support.mariadb import PASSWORDS, ROOT, SECRETS, USER, Certificates, MariaDB, free_port, open_folder
+from support.mariadb import PASSWORDS, ROOT, SECRETS, USER, Certificates, MariaDB, open_folder
 from support.places import Place
+from support.ports import free_port
 
 PROGRAM = store.program("mariadb")
 

@@ -19,7 +19,8 @@ from fairlead.errors import NotReady
 from fairlead.model import Backup, Command, SecretRef
 from support.disks import LIMITED
 from support.places import Place
-from support.postgres import MASTER, PASSWORDS, SERVICE, Postgres, escaped, filtered, free_port, says, secrets
+from support.ports import free_port
+from support.postgres import MASTER, PASSWORDS, SERVICE, Postgres, escaped, filtered, says, secrets
 from support.processes import mentioning, until
 from support.sentinels import Search, sentinel
 

@@ -22,6 +22,7 @@ from typing import Self
 from fairlead.config.database import DatabaseSpec, MaintenanceAccount, StoreSpec
 from fairlead.model import SecretRef
 from fairlead.outside.secrets import Secrets
+from support.ports import free_port
 
 ROOT = "MARIADB_ROOT"
 """Name of the secret with the password of `fairlead`, who may do everything."""
@@ -203,13 +204,6 @@ def open_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="fl-maria-", dir="/tmp"))
     folder.chmod(0o755)
     return folder
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 where nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _run(*argv: str) -> None:

@@ -26,7 +26,8 @@ from support.mariadb import PASSWORDS as MARIADB_PASSWORDS
 from support.mariadb import ROOT, Certificates, MariaDB, open_folder
 from support.operator import Operator
 from support.plesk_sources import lay, write
-from support.postgres import MASTER, Postgres, free_port, quoted
+from support.ports import free_port
+from support.postgres import MASTER, Postgres, quoted
 from support.postgres import PASSWORDS as POSTGRES_PASSWORDS
 from support.sshd import KEY, Sshd
 from support.witness import answer, digest, listening, process, tree

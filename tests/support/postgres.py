@@ -25,6 +25,7 @@ from typing import Any, Self
 from fairlead.config.database import DatabaseSpec, MaintenanceAccount, StoreSpec
 from fairlead.model import SecretRef
 from fairlead.outside.secrets import Secrets
+from support.ports import free_port
 
 MASTER = "PG_MASTER"
 """Name of the secret with the password of `fairlead`, who may do everything."""
@@ -187,12 +188,6 @@ def escaped(text: str) -> str:
 
 def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def secrets(**more: str) -> Secrets:

@@ -10,7 +10,6 @@ import pwd
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,7 @@ from fairlead.config.source import EnvironmentSource
 from fairlead.model import Account, SecretRef
 from fairlead.outside.secrets import Secrets
 from support.account import tools_without
+from support.ports import free_port
 
 SSHD = "/usr/sbin/sshd"
 USER = "fairlead-test"
@@ -165,7 +165,7 @@ class Sshd:
 
     def _start(self) -> None:
         for _ in range(5):  # somebody else may take the port between our look and sshd's
-            self.port = self.port or _free_port()
+            self.port = self.port or free_port()
             (self.folder / "sshd_config").write_text(self._config())
             self._log = (self.folder / "sshd.log").open("w")
             self.process = subprocess.Popen(
@@ -229,12 +229,6 @@ def _exists(user: str) -> bool:
     except KeyError:
         return False
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _name(pid: int) -> str:
