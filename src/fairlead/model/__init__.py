@@ -7,6 +7,7 @@ from fairlead.model.check import Check, CommandCheck, DatabaseCheck, HttpCheck, 
 from fairlead.model.command import Command, Result, SecretRef, shell
 from fairlead.model.deployment import Deployment, ErrorShare, Event, Report, Sample, StepTime
 from fairlead.model.finding import Finding, Status, blockers, why_not
+from fairlead.model.ledger import Ledger, TableLedger
 from fairlead.model.plan import Inventory, Lease, Plan, ServiceChange, Untouched, WatchRules, WatchTarget
 from fairlead.model.record import Entry, Receipt, RecordLine, StepFact, step_fact
 from fairlead.model.step import Action, Run, Step, Upload, Where
@@ -31,6 +32,7 @@ __all__ = [
     "HttpCheck",
     "Inventory",
     "Lease",
+    "Ledger",
     "Model",
     "Plan",
     "Receipt",
@@ -45,6 +47,7 @@ __all__ = [
     "Step",
     "StepFact",
     "StepTime",
+    "TableLedger",
     "Tree",
     "TreeCheck",
     "Untouched",
