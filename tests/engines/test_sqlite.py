@@ -120,8 +120,8 @@ async def test_a_writer_that_wakes_while_its_database_is_copied_at_rest_is_notic
     here: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(here.home / "data/crm.db", wal=True)
-    line = "        if quiet and print_of"
-    woken = PROGRAM.replace(line, f'        wake(item["path"])\n{line}').replace("def copy(", f"{WAKE}\ndef copy(")
+    line = "    if quiet and print_of"
+    woken = PROGRAM.replace(line, f'    wake(item["path"])\n{line}').replace("def copy(", f"{WAKE}\ndef copy(")
     monkeypatch.setattr(store, "program", lambda engine: woken)
     assert (await one_backup(here)).rows["people"] == 11
 
