@@ -12,12 +12,19 @@ from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
 from fairlead.engines.engine import Made
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Command, Finding, SecretRef
+from fairlead.model import Backup, Command, Finding, Ledger, SecretRef, TableLedger, canonical, sha256
+from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
 
 PING_LIMIT = 6.5
 """Seconds that all databases of one host have for answering."""
+SWAP_LIMIT = 180.0
+"""Seconds that a swap has, waiting for long transactions included."""
+LEDGER_LIMIT = 1800.0
+"""Seconds that the comparison of one database has."""
+LONGEST_NAME = 63
+"""Bytes of a database's name on the server."""
 
 
 async def ping(host: Host, databases: Sequence[DatabaseSpec], secrets: Secrets) -> list[Finding]:
@@ -79,6 +86,138 @@ def backup_command(databases: Sequence[DatabaseSpec], label: str, *, timeout: fl
 def backup_probe(databases: Sequence[DatabaseSpec], label: str) -> Command:
     """The probe of `backup_command`: `after` when every database has a proven backup of that label."""
     return store.probe(databases, label)
+
+
+def shadow_name(database: DatabaseSpec, label: str) -> str:
+    """What the database beside the live one is called that a backup is restored into."""
+    return _beside(database.database, f"__new_{label}")
+
+
+def kept_name(database: DatabaseSpec, label: str) -> str:
+    """What the live database is called when it has been replaced."""
+    return _beside(database.database, f"__kept_{label}")
+
+
+def shadow_command(
+    database: DatabaseSpec, backup: Backup, label: str, *, timeout: float = store.BACKUP_LIMIT
+) -> Command:
+    """Fill the shadow from a backup and count it there, as a step's change; run twice it fills once.
+
+    Raises NotReady where the backup is another database's, or lies on another host than the one that
+    reaches the server.
+    """
+    _refuse_another(database, backup)
+    chosen = {"manifest": backup.manifest, "sha256": backup.sha256}
+    return _step("shadow", database, label, timeout, chosen)
+
+
+def shadow_probe(database: DatabaseSpec, label: str) -> Command:
+    """`before`: no shadow; `between`: half-filled; `after`: proven, or its swap has been begun; else `cannot_tell`."""
+    return _step("shadow_probe", database, label, 60.0)
+
+
+def shadow_undo(database: DatabaseSpec, label: str) -> Command:
+    """Drop the shadow. One that has been live, because its swap was undone, may hold rows that were acknowledged: it is
+    kept under the name of the kept database instead. Refused while its swap stands.
+    """
+    return _step("shadow_undo", database, label, SWAP_LIMIT)
+
+
+def swap_command(
+    database: DatabaseSpec, label: str, *, fenced: bool = False, end_blockers: bool = False, timeout: float = SWAP_LIMIT
+) -> Command:
+    """Make the live database the kept one and the shadow the live one, in one transaction, as a step's change.
+
+    Sessions in the live database are ended. While a transaction has been open there for long, nothing is; after 30 s
+    that refuses the swap, or with `end_blockers` it is ended as all others. `fenced` changes nothing here: triggers
+    move with their database.
+    """
+    return _step("swap", database, label, timeout, {"end_blockers": end_blockers})
+
+
+def swap_probe(database: DatabaseSpec, label: str) -> Command:
+    """`between`: the live database is closed by a swap that did not come to its end; do and undo open it again."""
+    return _step("swap_probe", database, label, 60.0)
+
+
+def swap_undo(database: DatabaseSpec, label: str, *, timeout: float = SWAP_LIMIT) -> Command:
+    """Make the kept database the live one again, as it was; what was live becomes the shadow. Ends all sessions."""
+    return _step("swap_undo", database, label, timeout, {"end_blockers": True})
+
+
+def kept_drop_command(database: DatabaseSpec, label: str) -> Command:
+    """Drop what was kept under that label, and nothing that is not marked so; run twice it drops once."""
+    return _step("kept_drop", database, label, SWAP_LIMIT)
+
+
+async def ledger(
+    host: Host, database: DatabaseSpec, label: str, secrets: Secrets, *, limit_rows: int = 1_000_000
+) -> Ledger:
+    """Compare the live database with the one kept under that label, row by row on their server.
+
+    A table with more than `limit_rows` rows that differs is only counted, and the whole is then called an estimate.
+    Raises NotReady where one of the two cannot be read.
+    """
+    names = {"live": database.database, "kept": kept_name(database, label), "limit": limit_rows}
+    tables = await _tables(host, database, secrets, "ledger", names)
+    kind = "exact" if all(table.exact for table in tables) else "estimate"
+    return Ledger.model_validate({"database": database.name, "kind": kind, "tables": tables})
+
+
+async def estimate(host: Host, database: DatabaseSpec, backup: Backup, secrets: Secrets) -> Ledger:
+    """What was written since that backup, by the server's own statistics and counts of rows; no row is compared.
+
+    Raises NotReady where the database or the backup's manifest cannot be read.
+    """
+    words = {"live": database.database, "manifest": backup.manifest, "sha256": backup.sha256}
+    tables = await _tables(host, database, secrets, "estimate", words)
+    return Ledger(database=database.name, kind="estimate", tables=tables)
+
+
+def _beside(live: str, tail: str) -> str:
+    """Live name and tail; where that is too long, the name is cut and told apart by digits of its hash."""
+    if len((live + tail).encode()) <= LONGEST_NAME:
+        return live + tail
+    cut = live.encode()[: LONGEST_NAME - 6 - len(tail)].decode(errors="ignore")
+    return cut + sha256(live)[:6] + tail
+
+
+def _step(
+    verb: str, database: DatabaseSpec, label: str, timeout: float, more: Mapping[str, object] | None = None
+) -> Command:
+    """One verb of the program's second part, which only these steps bring."""
+    own, _, _ = store.program("postgres").rpartition("\nrun(")
+    secret = store.account(database, maintenance=True)[1]
+    names = {"shadow": shadow_name(database, label), "kept": kept_name(database, label), "live": database.database}
+    server = _item(database, maintenance=True, key=0)
+    args = {"name": database.name, "server": server, "label": label} | names | dict(more or {})
+    argv = ("python3", "-c", own + package_text("engines/postgres_swap.remote"), verb, canonical(args))
+    return Command(argv=argv, stdin=_as_line(secret) if secret else None, timeout=timeout)
+
+
+def _refuse_another(database: DatabaseSpec, backup: Backup) -> None:
+    store.refuse_elsewhere([database])
+    if (backup.database, backup.engine) != (database.name, "postgres"):
+        raise NotReady(f"the backup {backup.file} is one of {backup.database}, not of {database.name}")
+    if backup.host and backup.host != database.host:
+        raise NotReady(
+            f"the backup {backup.file} is on {backup.host}, and {database.name} is reached from {database.host}"
+        )
+
+
+async def _tables(
+    host: Host, database: DatabaseSpec, secrets: Secrets, verb: str, words: Mapping[str, object]
+) -> tuple[TableLedger, ...]:
+    """The program's answer about one database, table by table."""
+    work = await _Work.of([database], secrets, maintenance=True)
+    if missing := work.missing.get(database.name):
+        raise missing
+    args = {"name": database.name, "server": work.items[0], **words}
+    for line in await work.ask(host, verb, args, LEDGER_LIMIT):
+        if line["ok"]:
+            return tuple(TableLedger.model_validate(table) for table in line["tables"])
+        raise NotReady(f"{database.name}: {line['says']}", line["hint"])
+    raise NotReady(f"{database.name}: the comparison gave no answer")
 
 
 class _Work:
