@@ -6,12 +6,15 @@ one database is never an error but a `Finding` about it, so that no database hid
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Any
 
 from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
 from fairlead.engines.engine import Made
-from fairlead.model import Backup, Command, Finding
+from fairlead.errors import NotReady
+from fairlead.model import Backup, Command, Finding, Ledger, TableLedger, sha256
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
 
@@ -19,6 +22,13 @@ PING_LIMIT = 5.0
 """Seconds that one database has for answering."""
 LOCK_LIMIT = 10.0
 """Seconds that a backup waits for a locked database; a ping waits a tenth of it."""
+SWAP_PATIENCE = 30.0
+"""Seconds that a swap waits for each lock that others hold; meanwhile they go on in turns of two seconds."""
+
+_LABEL = re.compile(r"\d{8}_[0-9a-z]{1,16}")
+_LONGEST_NAME = 255
+"""Bytes in a file name, on the usual file systems."""
+_LONGEST_TAIL = len(".part-journal")
 
 
 async def ping(host: Host, databases: Sequence[DatabaseSpec], secrets: Secrets) -> list[Finding]:
@@ -62,6 +72,120 @@ def backup_command(databases: Sequence[DatabaseSpec], label: str, *, timeout: fl
 def backup_probe(databases: Sequence[DatabaseSpec], label: str) -> Command:
     """The probe of `backup_command`: `after` when every database has a proven backup of that label."""
     return store.step("sqlite", "probe", _work(databases, label), 60.0)
+
+
+def shadow_path(database: DatabaseSpec, label: str) -> str:
+    """The file beside the live one that is filled from a backup."""
+    return _beside(database, "new", label)
+
+
+def kept_path(database: DatabaseSpec, label: str) -> str:
+    """The file beside the live one that keeps what a swap has replaced."""
+    return _beside(database, "kept", label)
+
+
+def shadow_command(
+    database: DatabaseSpec, backup: Backup, label: str, *, timeout: float = store.BACKUP_LIMIT
+) -> Command:
+    """Write a backup into the shadow and prove it there; run twice it fills it once.
+
+    Raises NotReady where the backup is another database's, or lies on another host.
+    """
+    store.refuse_elsewhere([database])
+    if (backup.engine, backup.database) != ("sqlite", database.name) or backup.host not in ("", database.host):
+        what = f"a {backup.engine} backup of {backup.database} on {backup.host or database.host}"
+        raise NotReady(f"{database.name}: {what} cannot be restored into it", f"choose a backup of {database.name}")
+    more = {"manifest": backup.manifest, "sha256": backup.sha256}
+    return store.step("sqlite", "shadow", _swapping(database, label) | more, timeout)
+
+
+def shadow_probe(database: DatabaseSpec, label: str) -> Command:
+    """`after` from the moment that the shadow is proven, and while it is swapped in."""
+    return store.step("sqlite", "shadow_probe", _swapping(database, label), 60.0)
+
+
+def shadow_undo(database: DatabaseSpec, label: str) -> Command:
+    """Drop the shadow; refused while its swap is not taken back."""
+    return store.step("sqlite", "shadow_undo", _swapping(database, label), 60.0)
+
+
+def swap_command(database: DatabaseSpec, label: str, *, fenced: bool = False, end_blockers: bool = False) -> Command:
+    """Copy the live file into the kept one, then write the shadow into the live file, in one transaction of SQLite.
+
+    Between the two nobody's transaction is lost: when somebody has written meanwhile, the copy is made again under a
+    lock. Nobody is disconnected; without WAL readers wait while it is written. `fenced` and `end_blockers` change
+    nothing here: triggers are part of the file, and no process is ended for its lock.
+    """
+    del fenced, end_blockers
+    return store.step("sqlite", "swap", _swapping(database, label), store.BACKUP_LIMIT)
+
+
+def swap_probe(database: DatabaseSpec, label: str) -> Command:
+    """Where the swap stands, from its note; it opens no database, so that nobody's lock keeps it from telling."""
+    return store.step("sqlite", "swap_probe", _swapping(database, label), 60.0)
+
+
+def swap_undo(database: DatabaseSpec, label: str) -> Command:
+    """Write what was kept into the live file again; what was live until then becomes the shadow."""
+    return store.step("sqlite", "swap_undo", _swapping(database, label), store.BACKUP_LIMIT)
+
+
+def kept_drop_command(database: DatabaseSpec, label: str) -> Command:
+    """Drop what was kept under this label, and its note; refused while the swap is half done."""
+    return store.step("sqlite", "kept_drop", _swapping(database, label), 60.0)
+
+
+async def ledger(
+    host: Host, database: DatabaseSpec, label: str, secrets: Secrets, *, limit_rows: int = 1_000_000
+) -> Ledger:
+    """What live and kept differ in, table by table; a table with more than `limit_rows` rows is only counted.
+
+    Live is copied beside itself for the time of the comparison, so that no writer waits for it. Raises NotReady where
+    nothing is kept or the comparison cannot be made.
+    """
+    args = _swapping(database, label) | {"limit_rows": limit_rows}
+    return await _ledger(host, database, "ledger", args)
+
+
+async def estimate(host: Host, database: DatabaseSpec, backup: Backup, secrets: Secrets) -> Ledger:
+    """How many rows more or fewer than that backup each table has now. Raises NotReady where that cannot be counted."""
+    args = {"name": database.name, "path": database.path, "wait": LOCK_LIMIT, "rows": backup.rows}
+    return await _ledger(host, database, "estimate", args)
+
+
+async def _ledger(host: Host, database: DatabaseSpec, verb: str, args: dict[str, Any]) -> Ledger:
+    lines = await store.ask(host, "sqlite", verb, args, store.BACKUP_LIMIT)
+    if not lines:
+        raise NotReady(f"{database.name}: the {verb} gave no answer", f"look at {database.path} on {host.account.name}")
+    if not lines[0]["ok"]:
+        raise NotReady(f"{database.name}: {lines[0]['says']}", lines[0]["hint"])
+    tables = tuple(TableLedger.model_validate(table) for table in lines[0]["tables"])
+    exact = verb == "ledger" and all(table.exact for table in tables)
+    return Ledger(database=database.name, kind="exact" if exact else "estimate", tables=tables)
+
+
+def _swapping(database: DatabaseSpec, label: str) -> dict[str, Any]:
+    """What every verb of a swap is told."""
+    return {
+        "name": database.name,
+        "path": database.path,
+        "shadow": shadow_path(database, label),
+        "kept": kept_path(database, label),
+        "label": label,
+        "mark": f"_fairlead_{label}",
+        "wait": SWAP_PATIENCE,
+    }
+
+
+def _beside(database: DatabaseSpec, what: str, label: str) -> str:
+    """A name beside the live file; where it would be too long, 6 digits of the live name's hash replace its end."""
+    if not _LABEL.fullmatch(label):
+        raise NotReady(f"`{label}` is no label of a restore", "a label is a date and a word, such as 20250131_0a1b2c3d")
+    folder, slash, live = database.path.rpartition("/")
+    most = _LONGEST_NAME - _LONGEST_TAIL - len(f"__kept_{label}")
+    if len(live.encode()) > most:
+        live = live.encode()[: most - 6].decode(errors="ignore") + sha256(live)[:6]
+    return f"{folder}{slash}{live}__{what}_{label}"
 
 
 def _work(databases: Sequence[DatabaseSpec], label: str) -> dict[str, object]:

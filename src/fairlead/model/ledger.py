@@ -33,7 +33,8 @@ class Ledger(Model):
     database: str
     """The name that fairlead.yml gives the database."""
     kind: Literal["exact", "estimate"]
-    """exact: the live database was compared with the kept one; estimate: with what is known of a backup."""
+    """exact: the live database was compared with the kept one, every row of every table; estimate: not all of it was,
+    or it was compared with what is known of a backup."""
     tables: tuple[TableLedger, ...]
 
     @property
