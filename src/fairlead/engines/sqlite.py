@@ -148,8 +148,11 @@ async def ledger(
 
 
 async def estimate(host: Host, database: DatabaseSpec, backup: Backup, secrets: Secrets) -> Ledger:
-    """How many rows more or fewer than that backup each table has now. Raises NotReady where that cannot be counted."""
-    args = {"name": database.name, "path": database.path, "wait": LOCK_LIMIT, "rows": backup.rows}
+    """How many rows each table has that the backup has not, and the other way, as far as counting tells.
+
+    Raises NotReady where that cannot be counted.
+    """
+    args = {"name": database.name, "path": database.path, "wait": LOCK_LIMIT, "rows": backup.rows, "file": backup.file}
     return await _ledger(host, database, "estimate", args)
 
 
