@@ -6,14 +6,17 @@ One Python program is sent there with each call: nothing is installed. Errors: `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
 from fairlead.engines.engine import Made
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Command, Finding, SecretRef
+from fairlead.model import Backup, Command, Finding, Ledger, SecretRef, TableLedger, canonical, sha256
+from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
 
@@ -21,6 +24,12 @@ PING_LIMIT = 7.0
 """Seconds that all databases of one host have for answering; a server has less than half of it to be reached."""
 CONNECT_LIMIT = 3
 """Seconds that a server has to accept a connection."""
+SWAP_LIMIT = 300.0
+"""Seconds that a swap has, waiting for others' transactions included."""
+LEDGER_LIMIT = 1800.0
+"""Seconds that the comparison of one database has."""
+LONGEST_NAME = 64
+"""Characters of a database's name on the server."""
 
 
 async def ping(host: Host, databases: Sequence[DatabaseSpec], secrets: Secrets) -> list[Finding]:
@@ -89,6 +98,141 @@ def backup_command(databases: Sequence[DatabaseSpec], label: str, *, timeout: fl
 def backup_probe(databases: Sequence[DatabaseSpec], label: str) -> Command:
     """The probe of `backup_command`: `after` when every database has a proven backup of that label."""
     return store.probe(databases, label)
+
+
+def shadow_name(database: DatabaseSpec, label: str) -> str:
+    """Where the shadow of that label lies, on the live database's server."""
+    return _beside(database.database, f"__new_{_checked(label)}")
+
+
+def kept_name(database: DatabaseSpec, label: str) -> str:
+    """Where the swap of that label keeps what was live."""
+    return _beside(database.database, f"__kept_{_checked(label)}")
+
+
+def shadow_command(
+    database: DatabaseSpec, backup: Backup, label: str, *, timeout: float = store.BACKUP_LIMIT
+) -> Command:
+    """Fill the shadow from a backup and prove it, as a step's change; one that is proven is not filled again.
+
+    The live database is not touched. Raises NotReady where the backup is another database's, or on another host.
+    """
+    store.refuse_elsewhere([database])
+    if (backup.database, backup.engine) != (database.name, "mariadb"):
+        raise NotReady(f"the backup {backup.file} is one of {backup.database}, not of {database.name}")
+    chosen = {"manifest": backup.manifest, "sha256": backup.sha256}
+    return _step("shadow", database, label, timeout, chosen)
+
+
+def shadow_probe(database: DatabaseSpec, label: str) -> Command:
+    """`after`: there is a proven shadow, or it has been swapped in; `between`: it is half filled or half dropped."""
+    return _step("shadow_probe", database, label, 60.0)
+
+
+def shadow_undo(database: DatabaseSpec, label: str) -> Command:
+    """Drop the shadow. One that has been live, because its swap was undone, may hold rows that were acknowledged: it is
+    kept under the name of the kept database instead. Refused while its swap stands.
+    """
+    return _step("shadow_undo", database, label, SWAP_LIMIT)
+
+
+def swap_command(
+    database: DatabaseSpec, label: str, *, fenced: bool = False, end_blockers: bool = False, timeout: float = SWAP_LIMIT
+) -> Command:
+    """Make the live tables the kept ones and the shadow's the live ones, in one statement, as a step's change.
+
+    Nobody is disconnected. A table that an open transaction holds is asked for again and again for 30 s; with
+    `end_blockers` a transaction that does nothing is ended. A schema with triggers is refused unless its writers are
+    stopped, which `fenced` says: triggers are dropped and made again around the swap.
+    """
+    return _step("swap", database, label, timeout, {"fenced": fenced, "end_blockers": end_blockers})
+
+
+def swap_probe(database: DatabaseSpec, label: str) -> Command:
+    """`between`: a swap or its undo did not come to its end; do and undo both mend it."""
+    return _step("swap_probe", database, label, 60.0)
+
+
+def swap_undo(database: DatabaseSpec, label: str, *, timeout: float = SWAP_LIMIT) -> Command:
+    """Make the kept tables the live ones again; what was live becomes the shadow. Ends transactions that do nothing."""
+    return _step("swap_undo", database, label, timeout, {"fenced": True, "end_blockers": True})
+
+
+def kept_drop_command(database: DatabaseSpec, label: str) -> Command:
+    """Drop what was kept under that label, and nothing that is not marked so; run twice it drops once."""
+    return _step("kept_drop", database, label, SWAP_LIMIT)
+
+
+async def ledger(
+    host: Host, database: DatabaseSpec, label: str, secrets: Secrets, *, limit_rows: int = 1_000_000
+) -> Ledger:
+    """Compare the live database with the one kept under that label, row by row on their server.
+
+    A table with more than `limit_rows` rows is only counted, and the whole is then called an estimate. Raises NotReady
+    where one of the two cannot be read.
+    """
+    ask = _step("ledger", database, label, LEDGER_LIMIT, {"limit_rows": limit_rows})
+    tables = await _tables(host, database, ask, secrets)
+    kind = "exact" if all(table.exact for table in tables) else "estimate"
+    return Ledger.model_validate({"database": database.name, "kind": kind, "tables": tables})
+
+
+async def estimate(host: Host, database: DatabaseSpec, backup: Backup, secrets: Secrets) -> Ledger:
+    """What was written since that backup, by counts of rows and the server's own statistics; no row is compared.
+
+    Raises NotReady where the database cannot be read.
+    """
+    seen = {"rows": backup.rows, "started": backup.started}
+    tables = await _tables(host, database, _step("estimate", database, "", LEDGER_LIMIT, seen), secrets)
+    return Ledger(database=database.name, kind="estimate", tables=tables)
+
+
+_LABEL = re.compile(r"\d{8}_[0-9a-zA-Z]{8}")
+
+
+def _checked(label: str) -> str:
+    if label and not _LABEL.fullmatch(label):
+        raise NotReady(f"{label} cannot be the label of a shadow", "a label is a date and eight letters or digits")
+    return label
+
+
+def _beside(live: str, tail: str) -> str:
+    """Live name and tail; where that is too long, the name is cut and told apart by digits of its hash."""
+    if len(live + tail) <= LONGEST_NAME:
+        return live + tail
+    return live[: LONGEST_NAME - 6 - len(tail)] + sha256(live)[:6] + tail
+
+
+def _step(
+    verb: str, database: DatabaseSpec, label: str, timeout: float, more: Mapping[str, object] | None = None
+) -> Command:
+    """One verb of the program's further parts, which only these commands bring."""
+    secret = store.account(database, maintenance=True)[1]
+    names = {"live": database.database, "shadow": shadow_name(database, label), "kept": kept_name(database, label)}
+    server = _item(database, [secret] if secret else [], maintenance=True)
+    args = {"name": database.name, "server": server, "label": label} | names | dict(more or {})
+    argv = ("python3", "-c", _program("ledger" if verb in ("ledger", "estimate") else "swap"), verb, canonical(args))
+    return Command(argv=argv, stdin=_sealed(secret) if secret else None, timeout=timeout)
+
+
+def _program(part: str) -> str:
+    """The program up to that part: the ledger's comes after the swap's, and each ends with the verbs that it runs."""
+    parts = [store.program("mariadb"), package_text("engines/mariadb_swap.remote")]
+    if part == "ledger":
+        parts.append(package_text("engines/mariadb_ledger.remote"))
+    return "\n".join([text.rpartition("\nrun(")[0] for text in parts[:-1]] + parts[-1:])
+
+
+async def _tables(host: Host, database: DatabaseSpec, ask: Command, secrets: Secrets) -> tuple[TableLedger, ...]:
+    """The program's answer about one database, table by table."""
+    result = await host.run(ask.model_copy(update={"stdin": None}), stdin=await secrets.stdin_of(ask))
+    told = next((text for text in result.stdout.splitlines() if text.startswith('{"')), "")  # a login may print more
+    if not told:
+        raise NotReady(f"{database.name}: the comparison gave no answer: {result.last_words}", "is python3 there?")
+    line = json.loads(told)
+    if not line.get("ok"):
+        raise NotReady(f"{database.name}: {line.get('says') or line.get('fatal')}", line.get("hint", ""))
+    return tuple(TableLedger.model_validate(table) for table in line["tables"])
 
 
 class _Keys:
