@@ -19,7 +19,33 @@ LABEL = "20260704_0a1b2c3d"
 DIE = "os.kill(os.getpid(), signal.SIGKILL)"
 """What a program is changed to where it shall be killed."""
 
-CHECKSUM = r"""select format('select %L || '' '' || coalesce(md5(string_agg(md5(t::text), '''' order by md5(t::text))), '''')
+_COUNTING = """
+LEFT = [{number}]
+def moment():
+    LEFT[0] -= 1
+    if LEFT[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def dying(number: int, *, asked: bool) -> tuple[tuple[str, str], ...]:
+    """Changes of a program that let it be killed at its n-th question to the server: before that is sent, or while
+    the server is at it.
+    """
+    sent = "            self.program.stdin.flush()\n"
+    once = "        out, err = program.communicate(text.encode(), timeout=limit)\n"
+    inner, outer = "            moment()\n", "        moment()\n"
+    early, late = ("", inner) if asked else (inner, "")
+    if asked:
+        outer = "        program.stdin.write(text.encode())\n        program.stdin.flush()\n        text = ''\n" + outer
+    return (
+        ('MARK = "fairlead "\n', 'MARK = "fairlead "\n' + _COUNTING.format(number=number)),
+        (sent, early + sent + late),
+        (once, outer + once),
+    )
+
+
+CHECKSUM = r"""select format('select %L, coalesce(md5(string_agg(md5(t::text), '''' order by md5(t::text))), '''')
  from %I.%I t', n.nspname || '.' || c.relname, n.nspname, c.relname) from pg_class c join pg_namespace n
  on n.oid = c.relnamespace where c.relkind in ('r', 'm', 'v') and n.nspname !~ '^pg_'
  and n.nspname <> 'information_schema'
@@ -76,8 +102,8 @@ class Trial:
     @property
     def there(self) -> str:
         """Which of the three databases are there, as letters: live, shadow, kept."""
-        names = self.server.databases
-        return "".join(letter for letter, name in zip("lsk", (self.live, self.shadow, self.kept)) if name in names)
+        names, ours = self.server.databases, (self.live, self.shadow, self.kept)
+        return "".join(letter for letter, name in zip("lsk", ours, strict=True) if name in names)
 
     @property
     def ours(self) -> list[str]:
