@@ -68,11 +68,11 @@ def live(here: Place) -> Path:
 
 
 def shadow(here: Place) -> Path:
-    return here.home / sqlite.shadow_path(CRM, LABEL)
+    return here.home / sqlite.shadow_name(CRM, LABEL)
 
 
 def kept(here: Place) -> Path:
-    return here.home / sqlite.kept_path(CRM, LABEL)
+    return here.home / sqlite.kept_name(CRM, LABEL)
 
 
 RICH = """
@@ -180,12 +180,20 @@ async def test_there_and_back_again_each_step_twice(anywhere: Place, wal: bool) 
     assert listed(here) == ["crm.db", "crm.db__kept", "crm.db__kept.json"]
     await well(here, UNDO["swap"])
     assert (await words(here), content(live(here)), content(shadow(here))) == (("after", "before"), new, old)
-    assert listed(here) == ["crm.db", "crm.db__new"]
+    assert listed(here) == ["crm.db", "crm.db__kept.json", "crm.db__new"]
     await well(here, SWAP)
     assert (await words(here), content(live(here)), content(kept(here))) == (("after", "after"), old, new)
+    on(live(here), "insert into people (name) values ('acknowledged')")
     await well(here, UNDO["swap"])
     await well(here, UNDO["shadow"])
-    assert (await words(here), content(live(here)), listed(here)) == (("before", "before"), new, ["crm.db"])
+    assert (await words(here), content(live(here)), listed(here)[2:]) == (
+        ("before", "before"),
+        new,
+        ["crm.db__kept.json"],
+    )
+    assert "acknowledged" in marks(kept(here)), "a shadow that has lived is kept when it is dropped"
+    await well(here, sqlite.kept_drop_command(CRM, LABEL))
+    assert (content(live(here)), listed(here)) == (new, ["crm.db"])
     assert live(here).read_bytes()[18:20] == journal, "whether it has a WAL is not the backup's affair"
     assert on(live(here), "pragma user_version", "pragma user_version") == [(7,)]
 
@@ -255,15 +263,15 @@ async def test_odd_and_long_names(here: Place, case: str) -> None:
     new = content(here.home / one.path)
     await well(here, sqlite.shadow_command(one, backup, LABEL))
     await well(here, sqlite.swap_command(one, LABEL))
-    assert (content(here.home / one.path), content(here.home / sqlite.kept_path(one, LABEL))) == (old, new)
+    assert (content(here.home / one.path), content(here.home / sqlite.kept_name(one, LABEL))) == (old, new)
     await well(here, sqlite.swap_undo(one, LABEL))
     assert content(here.home / one.path) == new
-    assert len(list((here.home / "data").iterdir())) == 2
+    assert len(list((here.home / "data").iterdir())) == 3
 
 
 def test_a_name_that_is_too_long_is_cut_and_stays_its_own() -> None:
     one, other = (spec(path="data/" + "x" * 240 + end) for end in ("a.db", "b.db"))
-    paths = [work(each, LABEL) for each in (one, other) for work in (sqlite.shadow_path, sqlite.kept_path)]
+    paths = [work(each, LABEL) for each in (one, other) for work in (sqlite.shadow_name, sqlite.kept_name)]
     assert len(set(paths)) == 4
     assert max(len(path.removeprefix("data/").encode()) for path in paths) <= 255 - len(".part-journal")
     assert paths[0].endswith(f"__new_{LABEL}") and paths[1].endswith(f"__kept_{LABEL}")
@@ -296,6 +304,106 @@ async def test_pages_of_another_size_are_fitted(here: Place, wal: bool, pages: t
     assert (content(live(here)), content(kept(here))) == (old, new)
     await well(here, UNDO["swap"])
     assert (content(live(here)), content(shadow(here))) == (new, old)
+
+
+# -- every step from every state
+
+
+def steps(backup: Backup) -> dict[str, Command]:
+    do = {"shadow": sqlite.shadow_command(CRM, backup, LABEL), "swap": SWAP}
+    return do | {f"{name}_undo": command for name, command in UNDO.items()}
+
+
+DEATHS = {
+    "filling": ("    if digest(part) != note", "    os._exit(9)\n"),
+    "proven": ('        os.rename(part, item["shadow"])', "        os._exit(9)\n"),
+    "begun": ("        rows, flaw = exchange(", "        os._exit(9)\n"),
+    "copied": ("            arm(item, source, aside)", "            os._exit(9)\n"),
+    "written": ('        more = {"rows": rows', "        os._exit(9)\n"),
+    "noted": ("        unmark(item)\n        spent", "        os._exit(9)\n"),
+    "unmarked": ("        clear(spent)", "        os._exit(9)\n"),
+    "tidied": ('        if state == "swapped":\n            note_down', "        os._exit(9)\n"),
+    "aside": ('        os.rename(item["shadow"], item["kept"])', "        os._exit(9)\n"),
+}
+"""Where a run may die, by a line of the program."""
+
+
+def dying(command: Command, death: str) -> Command:
+    line, exits = DEATHS[death]
+    assert command.argv[2].count(line) == 1, death
+    return command.model_copy(
+        update={"argv": (*command.argv[:2], command.argv[2].replace(line, exits + line), *command.argv[3:])}
+    )
+
+
+NO = ("refused", "")
+AFTER, READY, NONE_YET, HALF_SHADOW = (
+    ("after", "after"),
+    ("after", "before"),
+    ("before", "before"),
+    ("between", "before"),
+)
+HALF_SWAP = ("after", "between")
+ON, BACK = {"swap": AFTER, "swap_undo": READY}, {"shadow": HALF_SWAP, "shadow_undo": NO}
+STATES: dict[str, tuple[str, tuple[str, str], dict[str, tuple[str, str]]]] = {
+    # how it is reached; where it stands; where each step leads, twice
+    "nothing yet": ("", NONE_YET, {"shadow": READY, "shadow_undo": NONE_YET, "swap": NO, "swap_undo": NONE_YET}),
+    "shadow half filled": (
+        "shadow:filling", HALF_SHADOW, {"shadow": READY, "shadow_undo": NONE_YET, "swap": NO, "swap_undo": HALF_SHADOW},
+    ),
+    "shadow not named": (
+        "shadow:proven", HALF_SHADOW, {"shadow": READY, "shadow_undo": NONE_YET, "swap": NO},
+    ),
+    "shadow": ("shadow", READY, {"shadow": READY, "shadow_undo": NONE_YET, **ON}),
+    "swap begun": ("shadow swap:begun", HALF_SWAP, BACK | ON),
+    "swap copied": ("shadow swap:copied", HALF_SWAP, BACK | ON),
+    "swap written": ("shadow swap:written", HALF_SWAP, BACK | ON),
+    "swap noted": ("shadow swap:noted", HALF_SWAP, BACK | ON),
+    "swap unmarked": ("shadow swap:unmarked", HALF_SWAP, BACK | ON),
+    "swap tidied": ("shadow swap:tidied", HALF_SWAP, BACK | ON),
+    "swapped": ("shadow swap", AFTER, {"shadow": AFTER, "shadow_undo": NO, **ON}),
+    "undo begun": ("shadow swap swap_undo:begun", HALF_SWAP, BACK | ON),
+    "undo copied": ("shadow swap swap_undo:copied", HALF_SWAP, BACK | ON),
+    "undo written": ("shadow swap swap_undo:written", HALF_SWAP, BACK | ON),
+    "undo unmarked": ("shadow swap swap_undo:unmarked", HALF_SWAP, BACK | ON),
+    "undo tidied": ("shadow swap swap_undo:tidied", HALF_SWAP, BACK | ON),
+    "returned": ("shadow swap swap_undo", READY, {"shadow": READY, "shadow_undo": NONE_YET, **ON}),
+    "swapped again, begun": ("shadow swap swap_undo swap:begun", HALF_SWAP, BACK | ON),
+    "half set aside": (
+        "shadow swap swap_undo shadow_undo:aside", HALF_SHADOW,
+        {"shadow": NO, "shadow_undo": NONE_YET, "swap": NO, "swap_undo": HALF_SHADOW},
+    ),
+    "set aside": (
+        "shadow swap swap_undo shadow_undo", NONE_YET,
+        {"shadow": NO, "shadow_undo": NONE_YET, "swap": NO, "swap_undo": NONE_YET},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STATES)
+async def test_every_step_from_every_state_twice(here: Place, case: str) -> None:
+    way, stands, leads = STATES[case]
+    rich(live(here), wal=list(STATES).index(case) % 2 == 1)
+    old = content(live(here))
+    known = steps(await backed_up(here))
+    on(live(here), *LATE)
+    new = content(live(here))
+    for part in way.split():
+        name, _, death = part.partition(":")
+        result = await here.host.run(dying(known[name], death) if death else known[name])
+        assert result.code == (9 if death else 0), result
+    assert await words(here) == stands
+    with restored_folder(here) as again:
+        for name, expected in leads.items():
+            again()
+            for _ in range(2):
+                result = await here.host.run(known[name])
+                assert (result.code == 0) == (expected != NO), (name, result)
+                assert await words(here) == (stands if expected == NO else expected), name
+            if expected in (AFTER, READY, NONE_YET):
+                assert content(live(here)) == (old if expected == AFTER else new), name
+            if expected == AFTER:
+                assert content(kept(here)) == new
 
 
 # -- numbers
@@ -519,6 +627,26 @@ async def test_a_damaged_database_is_restored_and_its_ruin_kept(here: Place, dam
         assert sum(a != b for a, b in zip(file.read(), ruin, strict=True)) < 20, "only counters in its head differ"
 
 
+def index_that_lies(path: Path) -> None:
+    raw = path.read_bytes()
+    assert raw.count(b"n1999") == 2
+    path.write_bytes(raw.replace(b"n1999", b"nXXXX", 1))
+
+
+@pytest.mark.parametrize("damage", [damaged_below, index_that_lies])
+async def test_a_damaged_database_is_taken_back_too(here: Place, damage: Callable[[Path], None]) -> None:
+    """The undo promises what was there before, not something better."""
+    make(live(here), rows=2000)
+    on(live(here), "create index by_name on people (name)")
+    await well(here, sqlite.shadow_command(CRM, await backed_up(here), LABEL))
+    damage(live(here))
+    ruin = live(here).read_bytes()
+    await well(here, SWAP)
+    await well(here, UNDO["swap"])
+    assert await words(here) == ("after", "before")
+    assert sum(a != b for a, b in zip(live(here).read_bytes(), ruin, strict=False)) < 200, "heads, and the mark's page"
+
+
 @needs_strace
 @pytest.mark.parametrize("damage", [damaged_below, damaged_schema])
 async def test_a_kill_while_a_damaged_database_is_restored(here: Place, damage: Callable[[Path], None]) -> None:
@@ -618,11 +746,11 @@ async def test_a_mark_that_no_note_explains_is_not_overlooked(here: Place) -> No
 
 
 def note_unreadable(here: Place) -> None:
-    (here.home / (sqlite.kept_path(CRM, LABEL) + ".json")).write_text("{")
+    (here.home / (sqlite.kept_name(CRM, LABEL) + ".json")).write_text("{")
 
 
 def note_of_another(here: Place) -> None:
-    path = here.home / (sqlite.kept_path(CRM, LABEL) + ".json")
+    path = here.home / (sqlite.kept_name(CRM, LABEL) + ".json")
     path.write_text(json.dumps({"label": "20240101_00000000", "state": "after"}))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from fairlead.config import DatabaseSpec
-from fairlead.model import Backup, Command, Finding
+from fairlead.model import Backup, Command, Finding, Ledger
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
 
@@ -43,4 +43,58 @@ class Engine(Protocol):
 
     def backup_probe(self, databases: Sequence[DatabaseSpec], label: str) -> Command:
         """The probe of `backup_command`: prints `after` when each has a proven backup of that label, else `before`."""
+        ...
+
+    # A restore takes a database back without destroying anything. All its names hold a label, `YYYYMMDD_word`.
+
+    def shadow_name(self, database: DatabaseSpec, label: str) -> str:
+        """The database (SQLite: the file) beside the live one that a backup is restored into."""
+        ...
+
+    def kept_name(self, database: DatabaseSpec, label: str) -> str:
+        """The database (SQLite: the file) beside the live one that keeps what was live."""
+        ...
+
+    def shadow_command(self, database: DatabaseSpec, backup: Backup, label: str) -> Command:
+        """Fill the shadow and prove it; run twice it fills once. Live is not touched."""
+        ...
+
+    def shadow_probe(self, database: DatabaseSpec, label: str) -> Command:
+        """`after`: the shadow is proven, or its swap has begun; `between`: half filled or half dropped."""
+        ...
+
+    def shadow_undo(self, database: DatabaseSpec, label: str) -> Command:
+        """Drop the shadow; one that has been live is kept instead. Refused while its swap stands."""
+        ...
+
+    def swap_command(
+        self, database: DatabaseSpec, label: str, *, fenced: bool = False, end_blockers: bool = False
+    ) -> Command:
+        """Make live the kept one and the shadow live, all or nothing. Counters go on from the larger of both.
+
+        `fenced`: nobody writes, so that triggers may be made again. `end_blockers`: sessions that hold a lock and do
+        nothing may be ended.
+        """
+        ...
+
+    def swap_probe(self, database: DatabaseSpec, label: str) -> Command:
+        """Where the swap stands; do and undo both mend `between`."""
+        ...
+
+    def swap_undo(self, database: DatabaseSpec, label: str) -> Command:
+        """Make the kept one live again and what was live the shadow; from before, after and between."""
+        ...
+
+    def kept_drop_command(self, database: DatabaseSpec, label: str) -> Command:
+        """Drop what was kept under that label, and nothing else; run twice it drops once."""
+        ...
+
+    async def ledger(
+        self, host: Host, database: DatabaseSpec, label: str, secrets: Secrets, *, limit_rows: int = 1_000_000
+    ) -> Ledger:
+        """What live and kept differ in; larger tables are counted, not compared. Raises NotReady where it cannot be."""
+        ...
+
+    async def estimate(self, host: Host, database: DatabaseSpec, backup: Backup, secrets: Secrets) -> Ledger:
+        """What was written since that backup, cheaply; changes nothing. Raises NotReady where it cannot be told."""
         ...

@@ -74,12 +74,12 @@ def backup_probe(databases: Sequence[DatabaseSpec], label: str) -> Command:
     return store.step("sqlite", "probe", _work(databases, label), 60.0)
 
 
-def shadow_path(database: DatabaseSpec, label: str) -> str:
+def shadow_name(database: DatabaseSpec, label: str) -> str:
     """The file beside the live one that is filled from a backup."""
     return _beside(database, "new", label)
 
 
-def kept_path(database: DatabaseSpec, label: str) -> str:
+def kept_name(database: DatabaseSpec, label: str) -> str:
     """The file beside the live one that keeps what a swap has replaced."""
     return _beside(database, "kept", label)
 
@@ -105,11 +105,20 @@ def shadow_probe(database: DatabaseSpec, label: str) -> Command:
 
 
 def shadow_undo(database: DatabaseSpec, label: str) -> Command:
-    """Drop the shadow; refused while its swap is not taken back."""
+    """Drop the shadow. One that has been live, because its swap was undone, may hold rows that were acknowledged: it is
+    kept under the name of the kept database instead. Refused while its swap stands.
+    """
     return store.step("sqlite", "shadow_undo", _swapping(database, label), 60.0)
 
 
-def swap_command(database: DatabaseSpec, label: str, *, fenced: bool = False, end_blockers: bool = False) -> Command:
+def swap_command(
+    database: DatabaseSpec,
+    label: str,
+    *,
+    fenced: bool = False,
+    end_blockers: bool = False,
+    timeout: float = store.BACKUP_LIMIT,
+) -> Command:
     """Copy the live file into the kept one, then write the shadow into the live file, in one transaction of SQLite.
 
     Between the two nobody's transaction is lost: when somebody has written meanwhile, the copy is made again under a
@@ -117,7 +126,7 @@ def swap_command(database: DatabaseSpec, label: str, *, fenced: bool = False, en
     nothing here: triggers are part of the file, and no process is ended for its lock.
     """
     del fenced, end_blockers
-    return store.step("sqlite", "swap", _swapping(database, label), store.BACKUP_LIMIT)
+    return store.step("sqlite", "swap", _swapping(database, label), timeout)
 
 
 def swap_probe(database: DatabaseSpec, label: str) -> Command:
@@ -125,9 +134,9 @@ def swap_probe(database: DatabaseSpec, label: str) -> Command:
     return store.step("sqlite", "swap_probe", _swapping(database, label), 60.0)
 
 
-def swap_undo(database: DatabaseSpec, label: str) -> Command:
+def swap_undo(database: DatabaseSpec, label: str, *, timeout: float = store.BACKUP_LIMIT) -> Command:
     """Write what was kept into the live file again; what was live until then becomes the shadow."""
-    return store.step("sqlite", "swap_undo", _swapping(database, label), store.BACKUP_LIMIT)
+    return store.step("sqlite", "swap_undo", _swapping(database, label), timeout)
 
 
 def kept_drop_command(database: DatabaseSpec, label: str) -> Command:
@@ -172,8 +181,8 @@ def _swapping(database: DatabaseSpec, label: str) -> dict[str, Any]:
     return {
         "name": database.name,
         "path": database.path,
-        "shadow": shadow_path(database, label),
-        "kept": kept_path(database, label),
+        "shadow": shadow_name(database, label),
+        "kept": kept_name(database, label),
         "label": label,
         "mark": f"_fairlead_{label}",
         "wait": SWAP_PATIENCE,
