@@ -239,6 +239,20 @@ MUTATIONS = (
         ("model/test_tree.py",),
     ),
     Mutation(
+        "the way back is held against a name that no longer fits",
+        "strategies/release.py",
+        '"tree": change.before_tree or check.tree',
+        '"tree": check.tree',
+        ("faults/test_grown.py::test_a_deployment_that_fails_leads_back_to_it",),
+    ),
+    Mutation(
+        "bytecode of a release that runs makes it another",
+        "model/tree.py",
+        '" -prune -o ! -path ./"',
+        '" -o ! -path ./"',
+        ("model/test_tree.py::test_bytecode_is_left_out",),
+    ),
+    Mutation(
         "a copy of a database counts without an integrity check",
         "engines/sqlite.remote",
         'db.execute("pragma integrity_check(1)").fetchone()',

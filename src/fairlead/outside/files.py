@@ -20,7 +20,7 @@ from pathlib import Path
 
 from fairlead.errors import NotReady
 from fairlead.model import IDENTITY_FILE, Tree
-from fairlead.model.tree import Entry
+from fairlead.model.tree import BYTECODE, Entry
 
 _HASHERS = 4
 _LARGE = 1 << 20
@@ -81,7 +81,7 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
 
 
 def tree_of(folder: Path, exclude: Sequence[str] = ()) -> Tree:
-    """The content of a folder, links not followed; permission bits without setuid, setgid and sticky.
+    """The content of a folder, links not followed; permission bits without setuid, setgid and sticky. No `BYTECODE`.
 
     `exclude`: patterns such as `.git`, `*.pyc`, `docs/*.md`, held against names and against whole paths.
     Raises NotReady for what cannot be released: sockets, devices, names that are not UTF-8 or hold control characters,
@@ -98,8 +98,8 @@ def tree_of(folder: Path, exclude: Sequence[str] = ()) -> Tree:
 def _found(folder: Path, exclude: Sequence[str] = ()) -> dict[str, os.stat_result]:
     if not folder.is_dir():
         raise NotReady(f"there is no folder {folder}")
-    patterns = [translate(pattern.rstrip("/")) for pattern in exclude]
-    return dict(_walk(os.fsencode(folder), "", re.compile("|".join(patterns or ["(?!)"]))))
+    patterns = [translate(pattern.rstrip("/")) for pattern in (BYTECODE, *exclude)]
+    return dict(_walk(os.fsencode(folder), "", re.compile("|".join(patterns))))
 
 
 def _read(folder: Path, found: Mapping[str, os.stat_result]) -> Tree:

@@ -31,6 +31,7 @@ from fairlead.model import (
     shell,
 )
 from fairlead.model.step import Phase
+from fairlead.model.tree import BYTECODE
 from fairlead.strategies import systemd
 
 ID_LENGTH = 12
@@ -55,8 +56,16 @@ for r in $(ls -1t releases 2>/dev/null); do
     + IDENTITY_FILE
     + """" || printf 'unnamed %s\\n' "$r"
 done
-[ -d current/. ] && find current/. ! -type l -printf 'owner %u:%g\\n' | sort -u
-[ -d current/. ] && find current/. -type f -perm /022 -printf 'loose\\n' -quit
+if [ -d current/. ]; then
+  find current/. -name """
+    + BYTECODE
+    + """ -prune -o ! -type l -printf 'owner %u:%g\\n' | sort -u
+  find current/. -type f -perm /022 -printf 'loose\\n' -quit
+  [ ! -f .live ] || find current/. -name """
+    + BYTECODE
+    + """ -prune -o ! -type d -newer .live ! -path '*[[:cntrl:]]*' -printf 'newer %P\\n' |
+    LC_ALL=C sort | head -n 5
+fi
 shift; for s; do
   [ -e "shared/$s" ] && printf 'shared %s\\n' "$s"
   d=shared/$s; while [ "$d" != . ]; do [ -d "$d" ] && printf 'had %s\\n' "$d"; d=$(dirname -- "$d"); done
@@ -215,6 +224,13 @@ class Found(Model):
     """The host has rsync."""
     tree: Tree = Tree(entries={})
     """Content of the live release."""
+    newer: tuple[str, ...] = ()
+    """A few files of the live release that are younger than its going live."""
+
+    @property
+    def written_to(self) -> bool:
+        """The live release is no longer what its name promises."""
+        return bool(self.current) and not self.tree.hash.startswith(self.current)
 
 
 def look(service: ServiceSpec) -> Command:
@@ -254,6 +270,7 @@ def read(stdout: str) -> Found:
         shut=tuple(words.get("shut", [])),
         had=tuple(words.get("had", [])),
         tree=parse_listing(listing.encode()),
+        newer=tuple(words.get("newer", [])),
     )
 
 
@@ -326,6 +343,7 @@ def change(service: ServiceSpec, tree: Tree, version: str, found: Found) -> Serv
         host=service.host,
         strategy=service.strategy,
         before=found.current,
+        before_tree=found.tree.hash if found.written_to else "",
         after=release_id(tree),
         version=version,
         files=difference(found.tree, tree),
@@ -344,10 +362,21 @@ def steps(service: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> tup
         commit(service, host, tree, found),
         *maintenance(waiting, host, new, on=True),
         *(one for phase, one in migrations.items() if phase == "before"),
-        switch(service, host, new, found.current),
+        switch(service, host, new, found.current).model_copy(update={"warns": written_to(service, found)}),
         *(one for phase, one in migrations.items() if phase == "after"),
         *maintenance(waiting, host, new, on=False),
         *_prune(service, found, new),
+    )
+
+
+def written_to(service: ServiceSpec, found: Found) -> tuple[str, ...]:
+    """What a person has to know of a live release that somebody wrote to."""
+    if not found.written_to:
+        return ()
+    names = f": {', '.join(found.newer)}" if found.newer else ""
+    return (
+        f"{service.name}: {service.path}/releases/{found.current} was written to since it went live{names}; "
+        "a way back leads to what it is now. What a service writes belongs into `shared`",
     )
 
 
@@ -361,13 +390,14 @@ def tree_checks(service: ServiceSpec, *releases: str) -> tuple[TreeCheck, ...]:
 
 
 def staged(service: ServiceSpec, change: ServiceChange) -> tuple[Check, ...]:
-    """Before the switch: the new tree and the one to go back to must be what their names say."""
-    return tree_checks(service, change.after, change.before)
+    """Before the switch: the new tree must be what its name says, and the one to go back to as for `standing`."""
+    return (*tree_checks(service, change.after), *standing(service, change))
 
 
 def standing(service: ServiceSpec, change: ServiceChange) -> tuple[Check, ...]:
-    """After the way back: what is live must be what its name says."""
-    return tree_checks(service, change.before)
+    """After the way back: what is live must be what its name says, or what was found where it no longer was that."""
+    checks = tree_checks(service, change.before)
+    return tuple(check.model_copy(update={"tree": change.before_tree or check.tree}) for check in checks)
 
 
 def back(
@@ -389,13 +419,16 @@ def back(
     turned = undone.model_copy(
         update={
             "before": undone.after,
+            "before_tree": found.tree.hash if found.written_to else "",
             "after": undone.before,
             "version": "",
             "unnamed": undone.before in found.unnamed,
             "files": difference(found.tree, found.tree),
         }
     )
-    return turned, (switch(service, host, turned.after, turned.before),), staged(service, turned)
+    turn = switch(service, host, turned.after, turned.before)
+    checks = (*standing(service, undone), *standing(service, turned))
+    return turned, (turn.model_copy(update={"warns": written_to(service, found)}),), checks
 
 
 def step(service: ServiceSpec, word: str, title: str, phase: Phase, **more: object) -> Step:
@@ -440,7 +473,7 @@ def upload(service: ServiceSpec, tree: Tree, found: Found) -> Step:
 
 def _may_link(service: ServiceSpec, found: Found) -> bool:
     """Hard links are only safe from a release that nobody has written to and nobody else may write to."""
-    untouched = bool(found.current) and found.tree.hash.startswith(found.current) and not found.loose
+    untouched = bool(found.current) and not found.written_to and not found.loose
     return untouched and len(found.owners) == 1 and service.owner in ("", found.owners[0])
 
 
