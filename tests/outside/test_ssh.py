@@ -216,8 +216,10 @@ async def test_start_up_noise_of_the_remote_shell_is_not_part_of_an_answer(sshd:
     try:
         result = await ssh.run(shell("pwd; echo err >&2"))
         assert (result.code, result.stdout, result.stderr) == (0, f"{sshd.home}\n", "err\n")
-        raw = await ssh.call("echo; echo fl1 ok")
-        assert "hello" in raw.stdout and raw.stdout.endswith("\nfl1 ok\n")  # there was noise
+        assert (await ssh.call("echo fl1 ok; exit 3")).stdout == "fl1 ok\n"
+        async with opened(sshd) as another:
+            await another.open()
+            assert another.copies_with == "tar"  # there was noise
     finally:
         for file in files:
             file.unlink()
