@@ -9,7 +9,7 @@ from fairlead.model.deployment import Deployment, ErrorShare, Event, Report, Sam
 from fairlead.model.finding import Finding, Status, blockers, why_not
 from fairlead.model.plan import Inventory, Lease, Plan, ServiceChange, Untouched, WatchRules, WatchTarget
 from fairlead.model.record import Entry, Receipt, RecordLine, StepFact, step_fact
-from fairlead.model.step import Action, Run, Step, Upload, Where
+from fairlead.model.step import Action, Patch, Run, Step, Upload, Where, as_where
 from fairlead.model.tree import IDENTITY_FILE, LISTING, Difference, Tree, difference, parse_listing
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Inventory",
     "Lease",
     "Model",
+    "Patch",
     "Plan",
     "Receipt",
     "RecordLine",
@@ -52,6 +53,7 @@ __all__ = [
     "WatchRules",
     "WatchTarget",
     "Where",
+    "as_where",
     "blockers",
     "canonical",
     "difference",

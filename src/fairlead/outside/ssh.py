@@ -21,8 +21,9 @@ from fairlead.outside.ssh_shell import Shell
 
 T = TypeVar("T")
 
-AT_ONCE = 8
-"""Sessions at once on one connection: sshd's default for MaxSessions is 10, and the master itself needs one."""
+AT_ONCE, SESSIONS = 8, 9
+"""Commands at once on one connection, and sessions, those that wait or are just ending included: sshd's default for
+MaxSessions is 10, and the master itself needs one."""
 
 LONGEST = 128 * 1024
 """Bytes of a line: no word of it can be longer than that for a program on Linux."""
@@ -54,6 +55,7 @@ class SshHost:
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._doing: set[asyncio.Future[None]] = set()
         self._idle: list[Shell] = []
+        self._open = 0  # sessions, whatever they do
         self._scarce = False  # a session was refused: none is held that is not used
         self._behind: set[asyncio.Task[None]] = set()
 
@@ -149,7 +151,7 @@ class SshHost:
         """Run a line in an open session, or else in a new one; `alone` in one that ends with it."""
         if len(line) > LONGEST:
             raise self._not_sent("Argument list too long")
-        shell = self._idle.pop() if self._idle else await self._begin()
+        shell = await self._session()
         try:
             ended = await shell.ask(line, listening, saying, timeout, patience=PATIENCE)
             self._scarce = self._scarce or self._refused(ended.stderr)
@@ -162,27 +164,47 @@ class SshHost:
             else:
                 self._dismiss([shell])
 
-    async def _begin(self) -> Shell:
-        self._make_room()
-        return await Shell.begin(self._start)
+    async def _session(self) -> Shell:
+        """One that waits and has not ended meanwhile, or else a new one."""
+        while self._idle:
+            shell = self._idle.pop()
+            if shell.usable:
+                return shell
+            self._dismiss([shell])
+        return await self._begin()
 
-    def _make_room(self) -> None:
-        """Before a session is opened: those that wait and those that are used must not be too many together."""
-        while self._idle and len(self._idle) + len(self._doing) > AT_ONCE:
-            self._dismiss([self._idle.pop(0)])
+    async def _begin(self) -> Shell:
+        await self._make_room()
+        self._open += 1
+        try:
+            return await Shell.begin(self._start)
+        except BaseException:
+            self._open -= 1
+            raise
+
+    async def _make_room(self) -> None:
+        """Before a session is opened: end one that waits, where there are many, and let those go that are ending."""
+        while self._open >= SESSIONS and (self._idle or self._behind):
+            self._dismiss(self._idle[:1])
+            await asyncio.wait(self._behind, return_when=asyncio.FIRST_COMPLETED)
 
     async def _spare(self) -> None:
         """Open what the next changes will use, while nobody waits for it."""
-        room = AT_ONCE - len(self._doing)
-        if not self._scarce and len(self._idle) < min(SPARE, room):
+        if not self._scarce and len(self._idle) < SPARE and self._open < AT_ONCE:
             with suppress(Unreachable):
                 self._idle.append(await self._begin())
 
     def _dismiss(self, shells: list[Shell]) -> None:
         """End these sessions, while nobody waits for it."""
         for shell in shells:
-            self._later(shell.end(PATIENCE))
-        shells.clear()
+            self._later(self._end(shell))
+        self._idle = [shell for shell in self._idle if shell not in shells]
+
+    async def _end(self, shell: Shell) -> None:
+        try:
+            await shell.end(PATIENCE)
+        finally:
+            self._open -= 1
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -193,8 +215,12 @@ class SshHost:
         reach = shlex.join(self._master.client[:-1])
         # On a life line of its own: rsync would otherwise outlive us until the copy is done.
         task = Task((*argv, "-e", reach, source, f"x:{to}"), str(Path.cwd()), b"", timeout)
-        self._make_room()
-        result = await run_on_lifeline(each_alone(_start_here), task)
+        await self._make_room()
+        self._open += 1
+        try:
+            result = await run_on_lifeline(each_alone(_start_here), task)
+        finally:
+            self._open -= 1
         if isinstance(result, Broken):
             raise self._lost("`rsync`")
         if self._refused(result.stderr.encode()):

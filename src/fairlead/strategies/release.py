@@ -20,6 +20,7 @@ from fairlead.model import (
     Check,
     Command,
     Model,
+    Patch,
     Run,
     ServiceChange,
     Step,
@@ -35,6 +36,8 @@ from fairlead.model.tree import BYTECODE
 from fairlead.strategies import systemd
 
 ID_LENGTH = 12
+PATCH_BYTES, PATCH_WORDS = 4 << 20, 64 << 10
+"""Up to so many bytes of content, and of paths, are sent in one go, and everything else is linked where it lies."""
 _OURS = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 """Names of releases; any other folder beside them is somebody else's."""
 
@@ -447,13 +450,14 @@ def step(service: ServiceSpec, word: str, title: str, phase: Phase, **more: obje
 
 def upload(service: ServiceSpec, tree: Tree, found: Found) -> Step:
     """Send the tree to a folder beside the releases; nothing live is touched."""
-    new = release_id(tree)
+    new, link = release_id(tree), _may_link(service, found)
     action = Upload(
         artifact=tree.hash,
         to=f"{service.path}/releases/.part-{new}",
-        link_from=f"{service.path}/releases/{found.current}" if _may_link(service, found) else "",
+        link_from=f"{service.path}/releases/{found.current}" if link else "",
         files=tree.files,
         size=tree.size,
+        patch=_patch(found.tree, tree) if link else None,
         by="" if found.rsync else "tar",
     )
     probe = shell(_UPLOADED, service.path, new, tree.hash, timeout=300)
@@ -475,6 +479,23 @@ def _may_link(service: ServiceSpec, found: Found) -> bool:
     """Hard links are only safe from a release that nobody has written to and nobody else may write to."""
     untouched = bool(found.current) and not found.written_to and not found.loose
     return untouched and len(found.owners) == 1 and service.owner in ("", found.owners[0])
+
+
+def _patch(old: Tree, new: Tree) -> Patch | None:
+    """What leads from the linked tree to the new one, where that is little; None = let rsync find out.
+
+    A large one is rsync's: it goes on where it was cut off, and shows that it goes on.
+    """
+    change = difference(old, new)
+    sends = sorted((*change.added, *change.changed))
+    size = sum(new.entries[path].size for path in sends)
+    words = sum(len(path.encode()) + 4 for path in (*sends, *change.deleted))
+    known = {path: entry for tree in (old, new) for path, entry in tree.entries.items() if entry.kind == "d"}
+    closed = any(entry.mode & 0o300 != 0o300 for entry in known.values())  # nothing could be put into those
+    turned = any("d" in (old.entries[path].kind, new.entries[path].kind) for path in change.changed)
+    if closed or turned or size > PATCH_BYTES or words > PATCH_WORDS:
+        return None
+    return Patch(sends=tuple(sends), drops=change.deleted, size=size)
 
 
 def _made(service: ServiceSpec, found: Found) -> list[str]:
