@@ -192,13 +192,15 @@ class SshHost:
         """Open what the next changes will use, while nobody waits for it."""
         if not self._scarce and len(self._idle) < SPARE and self._open < AT_ONCE:
             with suppress(Unreachable):
-                self._idle.append(await self._begin())
+                spare = await self._begin()
+                self._idle.append(spare)
 
     def _dismiss(self, shells: list[Shell]) -> None:
         """End these sessions, while nobody waits for it."""
         for shell in shells:
             self._later(self._end(shell))
-        self._idle = [shell for shell in self._idle if shell not in shells]
+        gone = list(shells)
+        self._idle[:] = [shell for shell in self._idle if shell not in gone]
 
     async def _end(self, shell: Shell) -> None:
         try:

@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from fairlead.errors import Damaged, FairleadError, Fenced, Halted, Moved
 from fairlead.journal.history import deployment_of
@@ -31,13 +30,11 @@ from fairlead.outside.clock import Clock
 from fairlead.outside.connect import Hosts
 from fairlead.outside.files import ArtifactStore
 from fairlead.outside.secrets import Secrets
+from fairlead.plan.deploy import both
 from fairlead.run.guard import Guard
 from fairlead.run.runner import Listen, RunChecks, Runner, Stop, WayBack
 from fairlead.run.session import Session
 from fairlead.run.watch import Watch
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 OBSERVE_EVERY = 0.5
 """Seconds between two looks at every service while it is being switched: the resolution of measured downtime."""
@@ -87,22 +84,12 @@ async def deploy(
     async with _guarded(session, ctx):
         await session.raise_fences(plan.hosts)
         await session.read()
-        now, first = await _both(replan(), _first_line(plan, ctx, reason))
+        now, first = await both(replan(), _first_line(plan, ctx, reason))
         if now.hash != plan.hash:
             await session.release(done=True)
             raise Moved("what is on the servers is no longer what the plan was made for", "make and approve a new plan")
         await session.append(first)
         return await _saying_what_is_live(plan, session, ctx, _lead(plan, session, ctx, watch=watch))
-
-
-async def _both(one: Awaitable[T], other: Awaitable[U]) -> tuple[T, U]:
-    """Await two looks together, both to their ends."""
-    first, second = await asyncio.gather(one, other, return_exceptions=True)
-    if isinstance(first, BaseException):
-        raise first
-    if isinstance(second, BaseException):
-        raise second
-    return first, second
 
 
 async def _first_line(plan: Plan, ctx: Context, reason: str) -> Entry:

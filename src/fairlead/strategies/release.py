@@ -38,6 +38,8 @@ from fairlead.strategies import systemd
 ID_LENGTH = 12
 PATCH_BYTES, PATCH_WORDS = 4 << 20, 64 << 10
 """Up to so many bytes of content, and of paths, are sent in one go, and everything else is linked where it lies."""
+SHOWN = 5
+"""How many files are named that somebody has written into a live release."""
 _OURS = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 """Names of releases; any other folder beside them is somebody else's."""
 
@@ -50,25 +52,21 @@ cd -- "$1" 2>/dev/null || { printf 'absent\\n\\nlisting\\n'; exit 0; }
   find . -mindepth 1 -maxdepth 1 -type f -printf 'foreign\\n' -quit
 if [ -L current ]; then printf 'current %s\\n' "$(readlink current)"
 elif [ -e current ]; then echo 'folder current'; fi
-[ -f .live ] && printf 'live %s\\n' "$(head -n 1 .live)"
+[ -f .live ] && { read -r l <.live; printf 'live %s\\n' "$l"; }
 for d in . releases; do [ ! -d "$d" ] || { [ -w "$d" ] && [ -x "$d" ]; } || printf 'shut %s\\n' "$d"; done
 for r in $(ls -1t releases 2>/dev/null); do
   [ -d "releases/$r" ] || continue
   printf 'release %s\\n' "$r"
-  grep -qsF "$r" "releases/$r/"""
+  l=; { read -r l <"releases/$r/"""
     + IDENTITY_FILE
-    + """" || printf 'unnamed %s\\n' "$r"
+    + """"; } 2>/dev/null
+  case $l in *"$r"*) ;; *) printf 'unnamed %s\\n' "$r" ;; esac
 done
-if [ -d current/. ]; then
-  find current/. -name """
+n='-newer .live ! -path *[[:cntrl:]]*'; [ -f .live ] || n=-false
+[ ! -d current/. ] || { set -f; find current/. -name """
     + BYTECODE
-    + """ -prune -o ! -type l -printf 'owner %u:%g\\n' | sort -u
-  find current/. -type f -perm /022 -printf 'loose\\n' -quit
-  [ ! -f .live ] || find current/. -name """
-    + BYTECODE
-    + """ -prune -o ! -type d -newer .live ! -path '*[[:cntrl:]]*' -printf 'newer %P\\n' |
-    LC_ALL=C sort | head -n 5
-fi
+    + """ -prune -o ! -type l -printf 'owner %u:%g\\n' , -type f -perm /022 -printf 'loose\\n' , \\
+  ! -type d $n -printf 'newer %P\\n'; set +f; } | LC_ALL=C sort -u
 shift; for s; do
   [ -e "shared/$s" ] && printf 'shared %s\\n' "$s"
   d=shared/$s; while [ "$d" != . ]; do [ -d "$d" ] && printf 'had %s\\n' "$d"; d=$(dirname -- "$d"); done
@@ -273,7 +271,7 @@ def read(stdout: str) -> Found:
         shut=tuple(words.get("shut", [])),
         had=tuple(words.get("had", [])),
         tree=parse_listing(listing.encode()),
-        newer=tuple(words.get("newer", [])),
+        newer=tuple(words.get("newer", [])[:SHOWN]),
     )
 
 
@@ -392,9 +390,13 @@ def tree_checks(service: ServiceSpec, *releases: str) -> tuple[TreeCheck, ...]:
     )
 
 
-def staged(service: ServiceSpec, change: ServiceChange) -> tuple[Check, ...]:
-    """Before the switch: the new tree must be what its name says, and the one to go back to as for `standing`."""
-    return (*tree_checks(service, change.after), *standing(service, change))
+def staged(service: ServiceSpec, change: ServiceChange, found: Found) -> tuple[Check, ...]:
+    """Before the switch: the one to go back to must be as for `standing`, and the new one what its name says.
+
+    One that is new to the host was proven by the step that gave it its name.
+    """
+    there = change.after if change.after in found.releases else ""
+    return (*tree_checks(service, there), *standing(service, change))
 
 
 def standing(service: ServiceSpec, change: ServiceChange) -> tuple[Check, ...]:
