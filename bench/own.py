@@ -3,7 +3,8 @@
 Shims stand before the programs at both ends and write down when each run of one began and ended. Own time is what the
 whole process took, less all moments in which at least one of these ran: the longest chain of commands that waited for
 each other cannot be longer than that union, and is not shorter either, since Fairlead starts nothing that it does not
-wait for. The login, which is the one ssh that runs all the time, counts as own time; so does starting Python.
+wait for. On the far side that is every shell line that is sent there, with all that it starts. The login and the open
+sessions, which run all the time, count as own time while nothing is asked of them; so does starting Python.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from bench.sides import Fairlead, View
 
 from support.sshd import Sshd
 
-HERE, THERE = ("ssh", "rsync"), ("rsync", "find", "sha256sum", "sync", "ln", "mv", "sleep")
+HERE, THERE = ("rsync",), ("sh", "rsync")
 SHARE, LEAST = 0.1, 0.6
 """Own time may be so large a share of the commands' time, or so many seconds: the larger one counts."""
 
 _SHIM = """\
-case " $* " in *" ControlMaster=yes "*) exec $REAL "$@" ;; esac
+case "$*" in *"fairlead shell"*) exec $REAL "$@" ;; esac
 begun=$EPOCHREALTIME
 $REAL "$@"
 code=$?

@@ -22,6 +22,7 @@ from fairlead.app import Status
 from fairlead.config.file import File
 from fairlead.config.service import PlacedEntry, ServiceEntry
 from fairlead.model import Backup, Deployment, Finding, Plan, Report
+from fairlead.model.base import meanings
 from fairlead.surfaces.cli import COMMANDS, load, main
 
 OUT = Path(__file__).parents[1] / "docs" / "reference.md"
@@ -240,7 +241,7 @@ def _table_of(place: str, model: type[BaseModel]) -> str:
     for key, field in _own_fields(model).items():
         kind = _kind(_annotation(model, names[key]))
         shown = f"**`{key}`**" if field.is_required() else f"`{key}`"
-        lines.append(f"| {shown} | {kind} | {_default(field, kind)} | {_cell(field.description or '')} |")
+        lines.append(f"| {shown} | {kind} | {_default(field, kind)} | {_cell(meanings(model).get(names[key], ''))} |")
     return "\n".join(lines)
 
 

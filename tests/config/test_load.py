@@ -244,7 +244,7 @@ def test_a_database_resolved() -> None:
     text = """\
 fairlead: 1
 project: shop
-hosts: {db: {address: db.example.org}, vault: {address: vault.example.org}}
+hosts: {db: {address: db.example.org}}
 databases:
   main:
     engine: postgres
@@ -253,7 +253,7 @@ databases:
     database: mo_{name}
     password: MO_{NAME}_DB_PASS
     maintenance: {user: root, password: ROOT}
-    backup_store: {host: vault, path: b, keep: 3, max_age: 12h}
+    backup_store: {host: db, path: b, keep: 3, max_age: 12h}
     names: {shop-stg: {personal: true, user: someone}, wiki: }
 environments: {production: {}}
 """
@@ -271,7 +271,7 @@ environments: {production: {}}
         True,
         "wiki",
     )
-    assert (shop.store.host, shop.store.path, shop.store.keep, shop.store.max_age) == ("vault", "b", 3, 43200.0)
+    assert (shop.store.host, shop.store.path, shop.store.keep, shop.store.max_age) == ("db", "b", 3, 43200.0)
     assert loaded.secrets == ("ROOT", "MO_SHOP_STG_DB_PASS", "MO_WIKI_DB_PASS")
 
 

@@ -53,6 +53,7 @@ def test_full_before_the_deployment_and_nothing_is_begun(boxes: Boxes) -> None:
 
 MOMENTS = {
     "while a release is uploaded": (release(), "rsync", "*--server*", "upload"),
+    "while what differs is sent": (release(), "tar", "*-x*", "upload"),
     "while a docroot's release is uploaded": (in_place(), "rsync", "*--server*", "upload"),
     "while a docroot's files are laid ready": (in_place(), "cp", "*--parents*", "keep"),
     "before the switch": (release(), "sync", "releases", "switch"),
@@ -63,6 +64,8 @@ MOMENTS = {
 def test_full_meanwhile_and_all_is_as_it_was(boxes: Boxes, moment: str) -> None:
     service, program, when, step = MOMENTS[moment]
     box = boxes(sshd={"program": MOUNTS}, service=service)
+    if program == "rsync":
+        box.write_much()
     place = "." if service.get("strategy") else "site"
     small_disk(box, place, 250)
     box.sshd.shim(program, ONLY.format(when) + FILL.format(place) + 'exec $REAL "$@"')
@@ -78,7 +81,7 @@ def test_full_when_the_service_starts_and_all_is_as_it_was(boxes: Boxes) -> None
     """The way back needs no room either."""
     box = boxes(sshd={"program": MOUNTS})
     small_disk(box, "site", 250)
-    box.sshd.shim("cp", f'grep -q v2 "$2" || exec $REAL "$@"\n{FILL.format("site")}exit 7')
+    box.sshd.shim("cp", f'[ "$1" != -a ] && grep -q v2 "$2" || exec $REAL "$@"\n{FILL.format("site")}exit 7')
     before = box.photograph()
     says(box.deploy(), 3, "switch")
     room(box, "site")
@@ -96,6 +99,7 @@ def test_a_file_that_is_too_large_for_the_quota_and_all_is_as_it_was(boxes: Boxe
 
 def test_no_room_for_the_record_and_the_run_waits_for_a_person(boxes: Boxes) -> None:
     box = boxes(sshd={"program": MOUNTS}, environment={"lease": {"ttl": "5s", "beat": "5s"}})
+    box.write_much()
     small_disk(box, ".fairlead", 250)
     full = '[ ! -e "$HOME/mark" ] || cat /dev/zero >>"$HOME/.fairlead/filler" 2>/dev/null\nexec $REAL "$@"'
     box.sshd.shim("rsync", ONLY.format("*--server*") + ': >"$HOME/mark"; exec $REAL "$@"')

@@ -7,8 +7,9 @@ import signal
 
 import pytest
 
-from support.box import FREE, Boxes, ended, says
+from support.box import FREE, Box, Boxes, ended, says
 
+HOW = [("rsync", "rsync"), ("tar", "tar"), ("what differs", "tar")]
 RECEIVES = {"rsync": "case $* in *--server*) ;; *)", "tar": "case $* in *-x*) ;; *)"}
 """Called otherwise, a program is only looked at."""
 FEED = 'stdbuf -o0 head -c 200000; : >"$HOME/mark"; while [ -e "$HOME" ]; do sleep 0.1; done'
@@ -21,9 +22,17 @@ def shim(program: str, script: str) -> str:
     return f'{RECEIVES[program]} exec $REAL "$@";; esac; [ ! -e "$HOME/mark" ] || exec $REAL "$@"\n{script}'
 
 
-@pytest.mark.parametrize("program", ["rsync", "tar"])
-def test_connection_cut_and_the_upload_is_done_again(boxes: Boxes, program: str) -> None:
-    box = boxes(sshd={"lacks": ("rsync",) if program == "tar" else ()})
+def sent(boxes: Boxes, how: str) -> Box:
+    """Where a release that differs much goes by this program, or one that differs little does."""
+    box = boxes(sshd={"lacks": ("rsync",) if how == "tar" else ()})
+    if how != "what differs":
+        box.write_much()
+    return box
+
+
+@pytest.mark.parametrize(("how", "program"), HOW)
+def test_connection_cut_and_the_upload_is_done_again(boxes: Boxes, how: str, program: str) -> None:
+    box = sent(boxes, how)
     box.sshd.shim(program, shim(program, HALF))
     with box.deploying() as process:
         box.until("mark")
@@ -39,9 +48,9 @@ KILLED = {
 """The same for rsync, whose feeder is out of the way when it is killed; tar's input ends too early."""
 
 
-@pytest.mark.parametrize("program", ["rsync", "tar"])
-def test_far_side_ends_in_the_middle_and_all_is_as_it_was(boxes: Boxes, program: str) -> None:
-    box = boxes(sshd={"lacks": ("rsync",) if program == "tar" else ()})
+@pytest.mark.parametrize(("how", "program"), HOW)
+def test_far_side_ends_in_the_middle_and_all_is_as_it_was(boxes: Boxes, how: str, program: str) -> None:
+    box = sent(boxes, how)
     box.sshd.shim(program, shim(program, KILLED[program]))
     before = box.photograph()
     with box.deploying() as process:

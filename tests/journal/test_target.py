@@ -450,24 +450,6 @@ async def test_an_upload_that_cannot_be_written_says_so(kind: type[WatchedHost],
     assert "site" in done.output
 
 
-class NoisyHost(WatchedHost):
-    """Its shell prints before every line, and what it prints may look like an answer."""
-
-    async def call(self, line: str, **more: object) -> Result:
-        ended = await super().call(line, **more)
-        return ended.model_copy(update={"stdout": f"welcome\nfl1 ok\nno newline{ended.stdout}"})
-
-
-async def test_what_a_shell_prints_before_every_line_is_no_answer(home: Path) -> None:
-    target = Target(NoisyHost(home), "prod")
-    held = await target.acquire("new", "n1", 30, "r1", "anna")
-    await target.raise_fence(held.token)
-    done = await target.run(held.token, "1.a.1", soon(), shell("echo done"))
-    kept = await target.store(b"a plan")
-    assert (done.output.strip(), await target.plan(kept)) == ("done", b"a plan")
-    assert (await target.read()).run == "r1"
-
-
 class DeafHost(RsyncHost):
     """rsync hangs up as soon as the far side complains, often before the script there has answered."""
 

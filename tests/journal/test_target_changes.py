@@ -426,3 +426,50 @@ def test_a_holder_that_slept_through_a_takeover_changes_nothing(plain: ShellAcco
     after = sorted((path, path.stat().st_mtime_ns) for path in plain.dir.rglob("*"))
     assert [row for row in after if row not in before and row[0].name not in ("mutex", "gate")] == []
     assert not (plain.home / "changed").exists()
+
+
+# ------------------------------------------------------------------------------------------- a probe before the change
+
+PROBES = {
+    "before": ("echo before", 0, "done 0"),
+    "noise, then before": ("echo a login shell says hello; echo before", 0, "done 0"),
+    "after": ("echo after", 1, "saw after"),
+    "between": ("echo between", 1, "saw between"),
+    "cannot tell": ("echo cannot_tell", 1, "saw cannot_tell"),
+    "before, and a code that says no": ("echo before; exit 3", 1, "saw cannot_tell"),
+    "another word": ("echo yes", 1, "saw cannot_tell"),
+    "a pattern": ("echo '*'", 1, "saw cannot_tell"),
+    "nothing": (":", 1, "saw cannot_tell"),
+    "ended by its time": ("sleep 60; echo before", 1, "saw cannot_tell"),
+    "a word of ours": ("echo 'fl1 done 0 1'; echo after", 1, "saw after"),
+}
+
+
+@pytest.mark.parametrize("row", PROBES)
+def test_only_before_leads_on(account: ShellAccount, row: str) -> None:
+    probe, code, answer = PROBES[row]
+    account.hold()
+    words = step(account.change("1.a.1", "sh", "-c", "echo done >made"))
+    got = account.call("probed", 1, f"echo >asked; {probe}", *words, stdin=LINE, stay=True)
+    assert (got.code, got.answer.startswith(answer)) == (code, True), got
+    assert (account.home / "asked").exists() and (account.home / "made").exists() == (code == 0)
+    record = account.dir / "runs" / "r1.rec"
+    assert (record.read_bytes() if record.exists() else b"") == (LINE if code == 0 else b"")
+
+
+def test_a_probe_has_the_logins_umask_and_locale_and_no_input(account: ShellAccount) -> None:
+    account.hold()
+    account.environ |= {"LC_ALL": "C.UTF-8"}
+    probe = 'echo "$(umask) <${LC_ALL-unset}> $PWD $(cat)" >seen; echo before'
+    words = step(account.change("1.a.1", "true"))
+    got = account.call("probed", 9, probe, *words, stdin=LINE, stay=True, before="umask 027")
+    assert got.answer.startswith("done 0"), got
+    assert (account.home / "seen").read_text().split() == ["0027", "<C.UTF-8>", str(account.home)]
+
+
+def test_whoever_was_replaced_changes_nothing_after_its_probe(account: ShellAccount) -> None:
+    account.hold()
+    words = step(account.change("1.a.1", "touch", "made"))
+    assert take_over(account).answer.startswith("ok")
+    got = account.call("probed", 9, "echo before", *words, stdin=LINE)
+    assert got.answer.startswith("fenced 2") and not (account.home / "made").exists()

@@ -65,11 +65,22 @@ def identity(folder: Path) -> None:
     (folder / "inner" / "release.json").write_text("{}")
 
 
+def bytecode(folder: Path) -> None:
+    """What Python writes into a release that runs is nobody's content, wherever it lies and whatever it is."""
+    for inner in (folder, folder / "inner", folder / "inner" / "more"):
+        (inner / "__pycache__" / "deeper").mkdir(parents=True)
+        (inner / "__pycache__" / "main.cpython-311.pyc").write_bytes(b"\0")
+        (inner / "main.py").write_text("")
+    (folder / "link").mkdir()
+    (folder / "link" / "__pycache__").symlink_to("../inner")
+    (folder / "__pycache__x").write_text("counts")
+
+
 def deep(folder: Path) -> None:
     (folder / "/".join(["d"] * 40)).mkdir(parents=True)
 
 
-SHAPES = (empty, odd_names, sorting, modes, links, contents, identity, deep)
+SHAPES = (empty, odd_names, sorting, modes, links, contents, identity, bytecode, deep)
 
 
 def shell_says(folder: Path) -> bytes:
@@ -90,6 +101,12 @@ def test_shell_and_model_say_the_same(tmp_path: Path, shape: Callable[[Path], No
 def test_only_the_top_release_json_is_left_out(tmp_path: Path) -> None:
     identity(tmp_path)
     assert set(parse_listing(shell_says(tmp_path)).entries) == {"inner", "inner/release.json"}
+
+
+def test_bytecode_is_left_out(tmp_path: Path) -> None:
+    bytecode(tmp_path)
+    names = {"main.py", "__pycache__x", "inner", "inner/main.py", "inner/more", "inner/more/main.py", "link"}
+    assert set(parse_listing(shell_says(tmp_path)).entries) == names
 
 
 NAMES = st.text(st.characters(min_codepoint=33, exclude_categories=("Cs", "Cc"), exclude_characters="/"), min_size=1)

@@ -3,7 +3,9 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -231,3 +233,150 @@ async def test_an_artifact_may_hold_links_to_what_is_shared(tmp_path: Path) -> N
     store = ArtifactStore(tmp_path / "store")
     store.add(tmp_path / "source", tree, {IDENTITY_FILE: "{}"})
     assert await store.tree(tree.hash) == tree
+
+
+def _made(source: Path, store: ArtifactStore, **texts: str) -> Path:
+    """The artifact of a folder with these files, as the next one of `api`."""
+    remove_tree(source)
+    for name, text in texts.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(text)
+    return store.add(source, tree_of(source), {IDENTITY_FILE: "{}"}, like="api")
+
+
+def _overwritten(source: Path, name: str, text: str) -> None:
+    inode = (source / name).stat().st_ino
+    with (source / name).open("r+") as file:
+        file.write(text)
+    assert (source / name).stat().st_ino == inode
+
+
+def test_a_source_overwritten_in_place_does_not_reach_the_artifacts(tmp_path: Path) -> None:
+    store, source = ArtifactStore(tmp_path / "store"), tmp_path / "source"
+    places = [_made(source, store, same="as built", other=text) for text in "12"]
+    _overwritten(source, "same", "BY HAND!")
+    _overwritten(source, "other", "X")
+    assert [(place / "same").read_text() + (place / "other").read_text() for place in places] == [
+        "as built1",
+        "as built2",
+    ]
+
+
+def test_files_of_the_last_artifact_are_linked(tmp_path: Path) -> None:
+    store, source = ArtifactStore(tmp_path / "store"), tmp_path / "source"
+    (source / "bin").mkdir(parents=True)
+    for name in ("same", "bin/tool", "text", "gone"):
+        (source / name).write_text("before")
+    old = store.add(source, tree_of(source), {IDENTITY_FILE: "{}"}, like="api")
+    (source / "text").write_text("after!")
+    (source / "bin/tool").chmod(0o700)
+    (source / "gone").unlink()
+    tree = tree_of(source)
+    new = store.add(source, tree, {IDENTITY_FILE: "{1}"}, like="api")
+    linked = {path for path, entry in tree.entries.items() if entry.kind == "f" and (old / path).samefile(new / path)}
+    assert linked == {"same"}
+    assert ((new / "bin/tool").stat().st_mode & 0o777, (old / "bin/tool").stat().st_mode & 0o111) == (0o700, 0)
+    assert [(place / IDENTITY_FILE).read_text() for place in (old, new)] == ["{}", "{1}"]
+    assert sh(new) == tree.listing() and not (new / "same").samefile(source / "same")
+    store.add(source / "bin", tree_of(source / "bin"), like="web")  # of another line, although a file has the same name
+    assert sorted(path.name for path in store.folder.glob(".*")) == [".last-api", ".last-web"]
+
+
+DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "another text of the same length": ("same", lambda f: (f / "same").write_text("BY HAND!")),
+    "another mode": ("same", lambda f: (f / "same").chmod(0o640)),
+    "a file is missing": ("same", lambda f: (f / "same").unlink()),
+    "a link in its place": ("same", lambda f: ((f / "same").rename(f / "new"), (f / "same").symlink_to("new"))),
+    "a folder in its place": ("same", lambda f: ((f / "same").unlink(), (f / "same").mkdir())),
+    "its folder is a link": ("in/file", lambda f: ((f / "in").rename(f / "new"), (f / "in").symlink_to("new"))),
+    "all of it is missing": ("same", remove_tree),
+}
+
+
+@pytest.mark.parametrize(("path", "damage"), DAMAGES.values(), ids=DAMAGES.keys())
+async def test_a_damaged_artifact_harms_only_itself(
+    tmp_path: Path, path: str, damage: Callable[[Path], object]
+) -> None:
+    store, source = ArtifactStore(tmp_path / "store"), tmp_path / "source"
+    texts = {"same": "as built", "in/file": "content"}
+    old = _made(source, store, **texts, other="1")
+    damage(old)
+    new = _made(source, store, **texts, other="2")
+    assert sh(new) == tree_of(source).listing() and (new / path).stat().st_nlink == 1
+    with pytest.raises(NotReady, match=r"was changed|there is no folder"):
+        await ArtifactStore(store.folder).tree(old.name)
+
+
+STRANGE: dict[str, Callable[[Path], object]] = {
+    "a pipe that nobody writes into": lambda f: os.mkfifo(f / "it"),
+    "a name that is not UTF-8": lambda f: Path(os.fsdecode(os.fsencode(f) + b"/\xff")).write_text(""),
+    "a link to a name that is not UTF-8": lambda f: (f / "it").symlink_to(os.fsdecode(b"\xff")),
+    "a file more": lambda f: (f / "it").write_text(""),
+}
+
+
+@pytest.mark.parametrize("damage", STRANGE.values(), ids=STRANGE.keys())
+async def test_what_no_artifact_holds_is_noticed(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    place = _made(tmp_path / "source", ArtifactStore(tmp_path / "store"), file="content")
+    damage(place)
+    with pytest.raises(NotReady, match="was changed"):
+        await ArtifactStore(tmp_path / "store").tree(place.name)
+
+
+async def test_a_store_reads_again_what_it_has_not_made_itself(tmp_path: Path) -> None:
+    """What it has made is not read twice in one run; found there, or gone since, it is not taken for granted."""
+    source, mine = tmp_path / "source", ArtifactStore(tmp_path / "store")
+    place = _made(source, mine, file="content")
+    tree, other = tree_of(source), ArtifactStore(tmp_path / "store")
+    other.add(source, tree, like="api")
+    (place / "file").write_text("by hand")
+    assert await mine.tree(place.name) == tree
+    with pytest.raises(NotReady, match="was changed"):
+        await other.tree(place.name)
+    remove_tree(place)
+    with pytest.raises(NotReady, match="there is no folder"):
+        await mine.tree(place.name)
+
+
+def test_an_artifact_in_use_again_is_among_the_newest(tmp_path: Path) -> None:
+    store, source = ArtifactStore(tmp_path / "store"), tmp_path / "source"
+    places = [_made(source, store, file=text) for text in "123"]
+    for number, place in enumerate(places):
+        os.utime(place, (number, number))
+    _made(source, store, file="1")
+    store.keep_newest(2)
+    assert [place.is_dir() for place in places] == [True, False, True]
+
+
+@pytest.mark.parametrize("size", [0, 1, 65536, 65537, 1 << 20, 3_000_000])
+def test_files_of_every_size(tmp_path: Path, size: int) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "file").write_bytes(os.urandom(size))
+    tree = tree_of(tmp_path / "source")
+    assert tree.size == size and tree.listing() == sh(tmp_path / "source")
+    assert sh(ArtifactStore(tmp_path / "store").add(tmp_path / "source", tree)) == tree.listing()
+
+
+def test_a_source_that_changes_all_the_time(tmp_path: Path) -> None:
+    """What is kept is what the tree says, or nothing is."""
+    (tmp_path / "source").mkdir()
+    file, store, over = tmp_path / "source" / "file", ArtifactStore(tmp_path / "store"), threading.Event()
+    file.write_bytes(bytes(200_000))
+
+    def write() -> None:
+        with file.open("r+b", buffering=0) as writing:
+            while not over.is_set():
+                writing.seek(0)
+                writing.write(os.urandom(200_000))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(20):
+            tree = tree_of(tmp_path / "source")
+            with suppress(NotReady):
+                assert sh(store.add(tmp_path / "source", tree, like="api")) == tree.listing()
+    finally:
+        over.set()
+        writer.join()
+    assert list(store.folder.glob(".new-*")) == []

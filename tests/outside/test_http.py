@@ -5,6 +5,7 @@ import pickle
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -166,6 +167,24 @@ async def test_certificates_are_verified(tls: ssl.SSLContext, tmp_path: Path, mo
         assert error.value.kind == "tls"
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
         assert (await fetch(url)).status == 200
+
+
+@pytest.mark.parametrize("scheme", ["https", "HTTPS"])
+async def test_certificates_are_verified_after_plain_requests_too(tls: ssl.SSLContext, scheme: str) -> None:
+    async with server(OK) as (plain, _), server(OK, tls) as (encrypted, _), HttpClient() as client:
+        for _ in range(2):
+            for url in (plain, plain.replace("http", "HTTP")):
+                assert (await client.fetch("GET", url, {}, 5.0)).status == 200
+            with pytest.raises(HttpError, match="the certificate is not accepted"):
+                await client.fetch("GET", encrypted.replace("https", scheme), {}, 5.0)
+
+
+def test_what_nobody_asks_for_is_not_imported() -> None:
+    code = (
+        "import sys, fairlead.outside.http, httpx; print([one for one in ('rich', 'pygments') if one in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert told.stdout == "[]\n"
 
 
 async def test_https_asked_of_http() -> None:

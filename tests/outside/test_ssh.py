@@ -64,6 +64,55 @@ async def test_one_connection_for_everything(tmp_path: Path) -> None:
             assert sshd.connections == 1
 
 
+async def sessions(sshd: Sshd) -> int:
+    return sshd.log.count("Starting session")
+
+
+async def test_looks_one_after_the_other_share_a_session(tmp_path: Path) -> None:
+    with Sshd(tmp_path, "LogLevel VERBOSE") as sshd:
+        async with opened(sshd) as host:
+            for number in range(10):
+                assert (await host.run(shell("echo $1; exit $1", str(number)))).code == number
+                assert (await host.call(f"echo {number}; exit {number}")).stdout == f"{number}\n"
+            assert await sessions(sshd) == 2, "the login's own, and one for all looks"
+
+
+async def test_one_look_leaves_nothing_to_the_next(tmp_path: Path) -> None:
+    with Sshd(tmp_path, "LogLevel VERBOSE") as sshd:
+        async with opened(sshd) as host:
+            spoilt = "cd /tmp; umask 077; x=1; export x; exec 1>&2 2>/dev/null </dev/null; set -eu; trap 'echo no' EXIT"
+            first = await host.run(shell("umask; pwd; cat; echo ${x-unset}"), stdin=b"\x00in\n\n")
+            await host.call(spoilt)
+            await host.run(shell("head -c 1; exit 9"), stdin=b"unread\nlines, one of them without an end")
+            await host.call("head -c 3 >/dev/null", stdin=b"unread again\nand no end")
+            assert (
+                await host.run(shell("umask; pwd; cat; echo ${x-unset}"), stdin=b"\x00in\n\n")
+            ).stdout == first.stdout
+            assert await sessions(sshd) == 2
+
+
+async def test_what_a_change_leaves_behind_says_nothing_into_later_answers(tmp_path: Path) -> None:
+    with Sshd(tmp_path) as sshd:
+        async with opened(sshd) as host:
+            daemon = "(while [ ! -e enough ]; do echo noise; echo noise >&2; sleep 0.01; done) & echo $! >pid"
+            assert (await host.call(daemon, beat=9, timeout=20)).code == 0
+            for _ in range(20):
+                heard = await host.run(shell("echo quiet; sleep 0.02"))
+                assert (heard.stdout, heard.stderr) == ("quiet\n", "")
+                assert (await host.call("echo quiet; sleep 0.02")).stdout == "quiet\n"
+            (sshd.home / "enough").touch()
+
+
+async def test_a_session_that_was_ended_from_outside_is_not_used_again(tmp_path: Path) -> None:
+    with Sshd(tmp_path) as sshd:
+        async with opened(sshd) as host:
+            assert (await host.run(shell("echo $PPID"))).ok
+            [shell_of_looks] = host._idle
+            shell_of_looks._child.transport.kill()
+            assert await until(lambda: not shell_of_looks.usable)
+            assert (await host.run(TRUE)).ok and sshd.connections == 1
+
+
 async def test_closing_leaves_nothing(sshd: Sshd, ssh: SshHost) -> None:
     (sshd.home / "pid").unlink(missing_ok=True)
     await ssh.run(TRUE)
@@ -216,8 +265,10 @@ async def test_start_up_noise_of_the_remote_shell_is_not_part_of_an_answer(sshd:
     try:
         result = await ssh.run(shell("pwd; echo err >&2"))
         assert (result.code, result.stdout, result.stderr) == (0, f"{sshd.home}\n", "err\n")
-        raw = await ssh.call("echo; echo fl1 ok")
-        assert "hello" in raw.stdout and raw.stdout.endswith("\nfl1 ok\n")  # there was noise
+        assert (await ssh.call("echo fl1 ok; exit 3")).stdout == "fl1 ok\n"
+        async with opened(sshd) as another:
+            await another.open()
+            assert another.copies_with == "tar"  # there was noise
     finally:
         for file in files:
             file.unlink()

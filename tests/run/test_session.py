@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fairlead.errors import Fenced
-from fairlead.journal.target import Acquired, FencedBy
+from fairlead.journal.record import read_record
+from fairlead.journal.target import Acquired, Done, FencedBy
 from support.small import HERE, THERE, Site, site, small
 
 
@@ -80,3 +82,29 @@ async def test_an_answer_that_was_read_late_does_not_prolong_the_lease(
             assert session.late(THERE) <= session._lease_end
         finally:
             await session.close()
+
+
+async def test_intents_that_meet_are_written_together_before_anything_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [small(name) for name in "abcdefg"]
+    async with site(tmp_path, steps) as here, here.held() as (session, _):
+        lock = await session.target(HERE)
+        append, run, writes = lock.append, lock.run, 0
+
+        async def counted(*words: Any) -> int:
+            nonlocal writes
+            writes += 1
+            return await append(*words)
+
+        async def noted(token: int, change: str, *words: Any, **more: Any) -> Done:
+            recorded = {line.entry.step for line in read_record((await lock.read()).record)}
+            assert change.split(".")[1] in recorded, f"{change} begins without its intent"
+            return await run(token, change, *words, **more)
+
+        monkeypatch.setattr(lock, "append", counted)
+        monkeypatch.setattr(lock, "run", noted)
+        done = await asyncio.gather(*(session.change(step, "do", alone=False) for step in steps))
+        assert [one.rc for one in done] == [0] * 7 and writes == 2
+        await session.append()
+        assert [line.seq for line in read_record((await lock.read()).record)] == list(range(1, 15))

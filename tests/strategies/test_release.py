@@ -19,6 +19,7 @@ from fairlead.config.host import PRESETS
 from fairlead.config.service import MaintenanceSpec, MigrationSpec, SourceSpec, SwitchSpec
 from fairlead.errors import NotReady
 from fairlead.model import Account, Check, Finding, Run, Step, Tree, TreeCheck, Upload
+from fairlead.model.tree import Entry as TreeEntry
 from fairlead.outside.connect import Hosts
 from fairlead.outside.files import ArtifactStore
 from fairlead.outside.secrets import Secrets
@@ -502,6 +503,68 @@ def test_hard_links_only_from_what_nobody_writes_to(row: str) -> None:
     upload = release.steps(service(**of_service), HOST, tree, found)[0].do
     assert isinstance(upload, Upload)
     assert upload.link_from == (f"srv/api/releases/{found.current}" if wanted else "")
+
+
+async def test_a_small_change_is_sent_alone_and_all_else_is_linked(tmp_path: Path) -> None:
+    odd = ("-rf", "two  words", 'it\'s "$(touch pwned)"', "*", "ü–🚢#")
+    async with world(tmp_path) as here:
+        source = tmp_path / "source"
+        for name in ("changed", "goes", "turns", "old/deep/file", "stays/file", *(f"odd/{name}" for name in odd)):
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_text(f"{name} of v1")
+        (source / "link").symlink_to("changed")
+        await here.deploy("v1")
+        old = (here.place / "current").resolve()
+        (old / "stays/__pycache__").mkdir()
+        (old / "stays/__pycache__/file.pyc").write_text("of v1")
+        before = photograph(old)
+        for name in ("changed", "new", "new folder/deep/file", *(f"odd/{name}" for name in odd)):
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_text(f"{name} of v2")
+        (source / "run.sh").chmod(0o700)
+        for name in ("goes", "turns", "old/deep/file", "link"):
+            (source / name).unlink()
+        (source / "old/deep").rmdir()
+        (source / "turns").symlink_to("stays/file")
+        (source / "link").symlink_to("new")
+        upload = (await here.steps("v2"))[0].do
+        assert isinstance(upload, Upload) and upload.patch and upload.patch.size < 200
+        await here.deploy("v2")
+        new = (here.place / "current").resolve()
+        assert new != old and photograph(old) == before
+        assert await here.tree_ok(new.name) == "ok"
+        assert not (new / "stays/__pycache__").exists() and not list(tmp_path.rglob("pwned"))
+        assert (new / "stays/file").stat().st_ino == (old / "stays/file").stat().st_ino
+        assert (new / "changed").read_text() == "changed of v2"
+
+
+def folder_of(**entries: TreeEntry) -> Tree:
+    return Tree(entries=entries)
+
+
+FILE, OTHER = (TreeEntry(kind="f", mode=0o644, size=10, sha256=digit * 64) for digit in "12")
+FOLDER = TreeEntry(kind="d", mode=0o755)
+NOT_PATCHED = {
+    "a folder has another mode": (folder_of(a=FOLDER), folder_of(a=TreeEntry(kind="d", mode=0o700))),
+    "a folder became a file": (folder_of(a=FOLDER), folder_of(a=FILE)),
+    "a file became a folder": (folder_of(a=FILE), folder_of(a=FOLDER)),
+    "a folder may not be written to": (folder_of(a=TreeEntry(kind="d", mode=0o555)), folder_of(b=FILE)),
+    "much is sent": (folder_of(), folder_of(a=FILE.model_copy(update={"size": 5 << 20}))),
+    "many files are sent": (folder_of(), Tree(entries={f"{n:0100}": FILE for n in range(1000)})),
+    "many files are gone": (Tree(entries={f"{n:0100}": FILE for n in range(1000)}), folder_of()),
+}
+
+
+@pytest.mark.parametrize("row", NOT_PATCHED)
+def test_what_is_left_to_rsync(row: str) -> None:
+    old, new = NOT_PATCHED[row]
+    found = release.Found(current=old.hash[:12], owners=("deploy:psacln",), tree=old)
+    upload = release.steps(service(), HOST, new, found)[0].do
+    assert isinstance(upload, Upload) and upload.link_from and upload.patch is None
+    known = folder_of(a=FILE, b=FILE), folder_of(a=FILE, b=OTHER)
+    found = found.model_copy(update={"tree": known[0], "current": known[0].hash[:12]})
+    upload = release.steps(service(), HOST, known[1], found)[0].do
+    assert isinstance(upload, Upload) and upload.patch and upload.patch.sends == ("b",)
 
 
 async def test_a_look_sees_owners_and_loose_modes(tmp_path: Path) -> None:

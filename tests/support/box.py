@@ -115,6 +115,10 @@ class Box:
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_text(text)
 
+    def write_much(self) -> None:
+        """The next version differs in more than is sent in one go: it goes by rsync, where there is one."""
+        self.write("v2", {"large": "v2 " * 1_500_000})
+
     def run(self, *words: str) -> Told:
         """A command to its end."""
         done = self.operator.run(*words)

@@ -43,7 +43,7 @@ from fairlead.outside.environment import build_environment, folders, who
 from fairlead.outside.files import ArtifactStore
 from fairlead.outside.http import HttpClient
 from fairlead.plan.adopt import plan_adopt
-from fairlead.plan.deploy import all_or_errors, plan_deploy, proofs
+from fairlead.plan.deploy import all_or_errors, both, plan_deploy, proofs
 from fairlead.plan.prepare import Artifact, prepare
 from fairlead.plan.rollback import plan_rollback
 from fairlead.run import operate
@@ -229,12 +229,17 @@ class Fairlead:
     async def plan(self, services: Iterable[str] = ()) -> Plan:
         """Build, look at the hosts, and say what a deployment would do. Changes nothing on any target.
 
-        Raises NotReady naming every host that does not answer, before anything is built.
+        Raises NotReady naming every host that does not answer, before any build command is run.
         """
         wanted = self._wanted(services)
-        places = [self.environment.services[name].host for name in wanted]
-        await all_or_errors(self._reach(name) for name in dict.fromkeys([self.environment.lock_host, *places]))
-        return await self._plan(await self._prepare(wanted))
+        used = [self.environment.services[name] for name in wanted]
+        places = dict.fromkeys([self.environment.lock_host, *(service.host for service in used)])
+        reached = all_or_errors(self._reach(name) for name in places)
+        if any(service.source and service.source.build for service in used):
+            await reached
+            return await self._plan(await self._prepare(wanted))
+        artifacts, _ = await both(self._prepare(wanted), reached)
+        return await self._plan(artifacts)
 
     async def _reach(self, host: str) -> None:
         try:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from posixpath import basename
 
 from fairlead.checks.looked import looked_at_all
 from fairlead.model import LISTING, Finding, TreeCheck, shell
@@ -25,6 +26,8 @@ wait
 """
 )
 """Prints `NUMBER CODE WORDS` for each folder, some at the same time."""
+_WHOLE = 64
+"""Hex digits of a whole hash."""
 _DIGEST = re.compile(r"(?:^| )([0-9a-f]{64})  -$")
 
 
@@ -57,9 +60,11 @@ def _compared(check: TreeCheck, code: str, words: str) -> Finding:
         return finding.model_copy(update={"says": f"{where} could not be read: {words or 'no answer'}"})
     digest, trouble = found[1], words[: found.start()].strip()
     evidence = {"expected": check.tree, "got": digest, "path": check.path, "host": check.host}
+    named = len(check.tree) < _WHOLE or check.tree.startswith(basename(check.path))
+    promised = "its name promises" if named else "it was"
     if check.tree and digest.startswith(check.tree) and not trouble:
-        says = f"{where} is what its name promises"
+        says = f"{where} is what {promised}"
         return finding.model_copy(update={"status": "ok", "says": says, "evidence": evidence})
-    says = f"{where} is not what its name promises{f': {trouble}' if trouble else ''}"
+    says = f"{where} is not what {promised}{f': {trouble}' if trouble else ''}"
     hint = f"somebody changed files below {check.path}; it must not be switched to"
     return finding.model_copy(update={"status": "fail", "says": says, "hint": hint, "evidence": evidence})

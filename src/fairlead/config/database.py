@@ -68,7 +68,7 @@ class StoreEntry(Model):
     """Where backups of a group lie."""
 
     host: Name = ""
-    """One of the `hosts`; by default the one the databases are reached from."""
+    """The one the databases are reached from, which is the default too."""
     path: RemotePath = ""
     """A folder there; by default `fairlead-backups/GROUP`."""
     keep: Count = 14

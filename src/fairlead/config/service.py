@@ -63,7 +63,7 @@ class BuildEntry(Model):
     output: InnerPath = ""
     """What is released: a folder inside `folder`, such as `dist`; without it, the folder itself."""
     exclude: tuple[Line, ...] = (".git",)
-    """Names and patterns that are left out."""
+    """Names and patterns that are left out; `__pycache__` always is."""
     version: LocalPath = ""
     """A file inside `folder` whose first line people call the version; without it, the commit."""
     timeout: MoreSeconds = 900.0

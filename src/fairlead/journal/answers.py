@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fairlead.errors import Busy, Fenced, Halted, OpenRun
-from fairlead.model import Receipt, RecordLine
+from fairlead.model import Receipt, RecordLine, Where
 
 
 class HeldBy(Busy):
@@ -81,6 +81,13 @@ class Done:
     """Something of it is still running in its session."""
     ended: bool = False
     """It was over its time, or the line was lost: it was ended."""
+
+
+@dataclass(frozen=True)
+class Saw:
+    """A change that was not begun, since its probe did not say `before`."""
+
+    where: Where
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,21 @@ import io
 import os
 import stat
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from fairlead.errors import CallError
 
 
-def pack(source: Path) -> bytes:
+def pack(source: Path, only: Iterable[str] | None = None) -> bytes:
     """Return the content of the folder `source`: modes and symbolic links kept, owners and times left out.
 
+    `only`: nothing but these paths, relative to it, and of a folder not what is in it.
     Raises `CallError` for what is neither file, folder nor symbolic link.
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for path in sorted(source.rglob("*")):
+        for path in sorted(source.rglob("*") if only is None else map(source.joinpath, only)):
             _add(tar, path, path.relative_to(source).as_posix())
     return buffer.getvalue()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.resources
 import re
-import secrets as randomness
 import shlex
 from collections.abc import Iterable
 from math import ceil, floor
@@ -13,10 +12,23 @@ from pathlib import Path
 from typing import Literal
 
 from fairlead.errors import CallError, Damaged, Halted, Lost
-from fairlead.journal.answers import Acquired, Done, FencedBy, HeldBy, OpenRunOf, Raised, RunHead, State, Stuck, TooLate
+from fairlead.journal.answers import (
+    Acquired,
+    Done,
+    FencedBy,
+    HeldBy,
+    OpenRunOf,
+    Raised,
+    RunHead,
+    Saw,
+    State,
+    Stuck,
+    TooLate,
+)
 from fairlead.journal.pack import pack
 from fairlead.journal.parse import Answer, find_answer, read_done, read_files, read_heads, read_state, refusal
-from fairlead.model import Command, Result, Upload, sha256, shell
+from fairlead.model import IDENTITY_FILE, Command, Patch, Result, Upload, as_where, sha256, shell
+from fairlead.model.tree import BYTECODE
 from fairlead.outside.host import Host
 
 __all__ = [
@@ -28,6 +40,7 @@ __all__ = [
     "OpenRunOf",
     "Raised",
     "RunHead",
+    "Saw",
     "State",
     "Stuck",
     "Target",
@@ -39,12 +52,23 @@ SCRIPT = importlib.resources.files("fairlead.journal").joinpath("target.sh").rea
 PATIENCE = (0.2, 1.0)
 """Seconds before a call that is safe to repeat is repeated."""
 
-_VERBS = {"run": "a change", "step": "a change", "stream": "an upload"}
+_VERBS = {"run": "a change", "step": "a change", "probed": "a change", "stream": "an upload"}
 """What people call what these verbs do."""
 _WORD = re.compile(r"[A-Za-z0-9_:@+-][A-Za-z0-9._:@+-]*")
 _INSTALL = """umask 077; mkdir -p -- "$1" && head -c "$3" >"$1/.$2.$$" || exit 1
 case $(sha256sum <"$1/.$2.$$") in "$4 "*) ;; *) rm -f "$1/.$2.$$"; exit 1 ;; esac
 sync "$1/.$2.$$" && mv -f "$1/.$2.$$" "$1/$2" && sync "$1" && echo 'fl1 ok'"""
+
+
+# What is to be other is removed first: it is a link to the file that is live.
+_PATCH = (
+    """set -e; to=$1 from=$2; shift 2; mkdir -p -- "$(dirname -- "$to")"
+rm -rf -- "$to"; cp -a -l -T -- "$from" "$to"; cd -- "$to"; rm -rf -- "$@"
+find . -name """
+    + BYTECODE
+    + """ -prune -exec rm -rf -- {} +
+exec tar -x -o -m -p -f -"""
+)
 
 
 def as_word(text: str) -> str:
@@ -143,19 +167,24 @@ class Target:
         grace: int = 5,
         beat: int = 15,
         stdin: bytes = b"",
-    ) -> Done:
+        probe: Command | None = None,
+    ) -> Done | Saw:
         """`append` and `run` in one trip, where the lock host is the host. Errors as for both.
 
-        Only `Done` proves that `data` was written. The lease counts from the beginning of the trip, not from its end.
+        With a `probe`, which has no input, it is asked first, and anything but `before` is `Saw`: nothing was written
+        then, nor was anything done. Only `Done` proves that `data` was written. The lease counts from the beginning of
+        the trip, not from its end.
         """
-        words = _change(token, change_id, late, command, (loss, grace, beat, len(stdin)))
-        answer = await self._ask(
-            "step",
-            *(_word(run), ttl, len(data), *words),
-            stdin=data + stdin,
-            beat=float(beat),
-            timeout=command.timeout + grace + 60.0,
-        )
+        words = (_word(run), ttl, len(data), *_change(token, change_id, late, command, (loss, grace, beat, len(stdin))))
+        timeout = command.timeout + grace + 60.0
+        if probe:
+            asks = (ceil(probe.timeout), _line(_in_folder(probe)), "step")
+            timeout += probe.timeout
+            answer = await self._ask("probed", *asks, *words, stdin=data + stdin, beat=float(beat), timeout=timeout)
+        else:
+            answer = await self._ask("step", *words, stdin=data + stdin, beat=float(beat), timeout=timeout)
+        if answer.word == "saw":
+            return Saw(as_where(answer.args[0]))
         return read_done(self._checked(answer, "done"))
 
     async def upload(  # noqa: PLR0913 - as `run`
@@ -171,9 +200,9 @@ class Target:
         timeout: float = 1800.0,
     ) -> Done:
         """Copy what is in the folder `source` to `upload.to`, as a change; `timeout` in seconds. Errors as `run`."""
-        if "tar" in (upload.by, self.host.copies_with):
-            command = shell('mkdir -p -- "$1" && cd -- "$1" && exec tar -x -o -m -p -f -', upload.to, timeout=timeout)
-            content = await asyncio.to_thread(pack, source)
+        if upload.patch or "tar" in (upload.by, self.host.copies_with):
+            command, content = await asyncio.to_thread(_unpacking, source, upload, upload.patch)
+            command = command.model_copy(update={"timeout": timeout})
             return await self.run(token, change_id, late, command, grace=grace, beat=beat, stdin=content)
         if not self._installed:  # rsync cannot ask for the script, so we do, once
             await self.read()
@@ -251,29 +280,22 @@ class Target:
         line = f"[ -e {script} ] || {{ echo 'fl1 noscript'; exit 1; }}; exec " + _line(
             ("sh", self._script, verb, self._folder, *words)
         )
-        result = await self._call(line, stdin=stdin, beat=beat, timeout=timeout)
+        result = await self.host.call(line, stdin=stdin, beat=beat, timeout=timeout)
         answer = find_answer(result.stdout)
         if answer and answer.word == "noscript":
             await self._install()
-            result = await self._call(line, stdin=stdin, beat=beat, timeout=timeout)
+            result = await self.host.call(line, stdin=stdin, beat=beat, timeout=timeout)
             answer = find_answer(result.stdout)
         if answer is None:
             raise self._lost(verb, result)
         self._installed = True
         return answer
 
-    async def _call(self, line: str, *, stdin: bytes, beat: float = 0.0, timeout: float = 60.0) -> Result:
-        """`Host.call`, without what a shell prints before it comes to the line."""
-        mark = f"fl1 begin {randomness.token_hex(8)}"
-        result = await self.host.call(f"echo {mark}; {line}", stdin=stdin, beat=beat, timeout=timeout)
-        noise, found, said = result.stdout.partition(f"{mark}\n")
-        return result.model_copy(update={"stdout": said if found else noise})
-
     async def _install(self) -> None:
         """Under the hash of its own text, whole or not at all: a shell reads its script while it runs it."""
         script = SCRIPT.encode()
         line = _line(("sh", "-c", _INSTALL, "fairlead", self._state, self._name, len(script), sha256(script)))
-        result = await self._call(line, stdin=script)
+        result = await self.host.call(line, stdin=script)
         if not find_answer(result.stdout):
             what = f"the target's script cannot be put on {self.host.account.name}: {result.last_words}"
             raise Halted(what, hint=f"may the account write to {self._state} there?")
@@ -303,7 +325,18 @@ def _change(
     return (token, _word(change_id), floor(late), loss, limit, grace, beat, size, *_in_folder(command))
 
 
+def _unpacking(source: Path, upload: Upload, patch: Patch | None) -> tuple[Command, bytes]:
+    """The command that takes a tree as one stream, and the stream."""
+    if patch is None:
+        return shell('mkdir -p -- "$1" && cd -- "$1" && exec tar -x -o -m -p -f -', upload.to), pack(source)
+    sends = (*patch.sends, *(name for name in (IDENTITY_FILE,) if (source / name).is_file()))
+    # As ./NAME: a name may begin with `-`.
+    others = (f"./{path}" for path in (*sends, *patch.drops))
+    return shell(_PATCH, upload.to, upload.link_from, *others), pack(source, sends)
+
+
 def _in_folder(command: Command) -> tuple[str, ...]:
+    """Its words, from the home."""
     if not command.cwd:
         return command.argv
     folder = command.cwd if command.cwd.startswith("/") else f"./{command.cwd}"

@@ -328,6 +328,28 @@ perform() {                                 # TOKEN ID LATE LOSS LIMIT GRACE BEA
 
 # ------------------------------------------------------------------------------------------------------------- verbs
 
+# probed SECONDS PROBE, then a verb with its arguments -> saw WORD, or that verb's answer. PROBE is a shell line that
+# prints where a step stands; only `before` leads on. Last of what it prints counts; no good word = cannot_tell.
+if [ "$verb" = probed ]; then
+    num "$1" || no usage
+    exec 3<&0 </dev/null
+    seen=$(
+        case $login_locale in =*) LC_ALL=${login_locale#=} ;; *) unset LC_ALL ;; esac
+        umask "$login_umask"
+        exec 3<&-
+        exec timeout "$1" sh -c "$2" 2>/dev/null
+    ) || seen=cannot_tell
+    seen=$(set -f; set -- $seen; [ $# -eq 0 ] || shift $(($# - 1)); printf '%s' "${1-}")
+    case $seen in
+    before) ;;
+    after | between) no saw "$seen" ;;
+    *) no saw cannot_tell ;;
+    esac
+    verb=$3
+    shift 3
+    exec <&3
+fi
+
 case $verb in
 acquire | raise | store)
     if [ ! -d "$dir/runs" ]; then           # `runs` is made last: when it is there, all are

@@ -10,7 +10,7 @@ from fairlead.model.finding import Finding, Status, blockers, why_not
 from fairlead.model.ledger import Ledger, TableLedger
 from fairlead.model.plan import Inventory, Lease, Plan, ServiceChange, Untouched, WatchRules, WatchTarget
 from fairlead.model.record import Entry, Receipt, RecordLine, StepFact, step_fact
-from fairlead.model.step import Action, Run, Step, Upload, Where
+from fairlead.model.step import Action, Patch, Run, Step, Upload, Where, as_where
 from fairlead.model.tree import IDENTITY_FILE, LISTING, Difference, Tree, difference, parse_listing
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Lease",
     "Ledger",
     "Model",
+    "Patch",
     "Plan",
     "Receipt",
     "RecordLine",
@@ -55,6 +56,7 @@ __all__ = [
     "WatchRules",
     "WatchTarget",
     "Where",
+    "as_where",
     "blockers",
     "canonical",
     "difference",

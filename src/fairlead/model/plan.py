@@ -44,6 +44,8 @@ class ServiceChange(Model):
     strategy: str
     before: str = ""
     """Release that is live now; empty = none."""
+    before_tree: str = ""
+    """Tree hash of what is live now, where somebody wrote to that release: the way back leads to what was found."""
     after: str
     """Release that will be live: the first 12 hex digits of its tree hash."""
     unnamed: bool = False

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -12,6 +12,12 @@ Back = Literal["reversible", "stays", "by_data", "no"]
 Phase = Literal["stage", "activate", "close"]
 
 
+def as_where(words: str) -> Where:
+    """The last word of what a probe has printed; one that is none of the four is `cannot_tell`."""
+    last = words.split()[-1:]
+    return next((known for known in get_args(Where) if [known] == last), "cannot_tell")
+
+
 class Run(Model):
     """Run a command on the step's host."""
 
@@ -20,6 +26,17 @@ class Run(Model):
 
     def __str__(self) -> str:
         return str(self.command)
+
+
+class Patch(Model):
+    """How a folder differs from another one; relative paths of files and links, and of folders that are new."""
+
+    sends: tuple[str, ...] = ()
+    """What is other or new."""
+    drops: tuple[str, ...] = ()
+    """What is gone."""
+    size: int = 0
+    """Bytes of all that is sent."""
 
 
 class Upload(Model):
@@ -36,11 +53,14 @@ class Upload(Model):
     files: int
     size: int
     """Bytes."""
+    patch: Patch | None = None
+    """What is sent when all else is linked from `link_from`; None = the copying finds out."""
     by: Literal["", "tar"] = ""
     """tar: as one stream, because the host has no rsync; empty = as the connection copies best."""
 
     def __str__(self) -> str:
-        return f"upload {self.files} files, {self.size} bytes -> {self.to}"
+        told = f"{self.files} files, {self.size} bytes -> {self.to}"
+        return f"upload {told}" if self.patch is None else f"upload {told}; sends {self.patch.size} bytes of them"
 
 
 Action = Annotated[Run | Upload, Field(discriminator="kind")]

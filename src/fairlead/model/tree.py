@@ -6,7 +6,8 @@ The hash is SHA-256 over two lists of NUL-ended records, each sorted bytewise (L
    target of a symbolic link or nothing, PATH relative without `./`, UTF-8;
 2. one record a regular file: `SHA256  ./PATH`.
 
-`IDENTITY_FILE` at the top is left out: it holds the release's name, which is made from this hash.
+`IDENTITY_FILE` at the top is left out: it holds the release's name, which is made from this hash. `BYTECODE` is left
+out everywhere: Python writes it into a release that runs, and makes it anew where it does not fit the sources.
 `LISTING` is the shell's half; `tests/` hold both halves against each other.
 """
 
@@ -18,10 +19,12 @@ from typing import Any, Literal
 from fairlead.model.base import Model, sha256
 
 IDENTITY_FILE = "release.json"
+BYTECODE = "__pycache__"
+_COUNTS = "find . -mindepth 1 -name " + BYTECODE + " -prune -o ! -path ./" + IDENTITY_FILE
 
 LISTING = (
-    "{ find . -mindepth 1 ! -path ./" + IDENTITY_FILE + " -printf '%y %m %l\\t%P\\0' | LC_ALL=C sort -z && "
-    "find . -type f ! -path ./" + IDENTITY_FILE + " -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum -z; }"
+    f"{{ {_COUNTS} -printf '%y %m %l\\t%P\\0' | LC_ALL=C sort -z && "
+    f"{_COUNTS} -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum -z; }}"
 )
 """Run inside the folder. Needs GNU find, sort, xargs and sha256sum."""
 

@@ -6,22 +6,27 @@ import asyncio
 import hashlib
 import os
 import posixpath
+import re
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from fnmatch import fnmatchcase
+from contextlib import contextmanager, suppress
+from fnmatch import translate
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from fairlead.errors import NotReady
 from fairlead.model import IDENTITY_FILE, Tree
-from fairlead.model.tree import Entry
+from fairlead.model.tree import BYTECODE, Entry
 
 _HASHERS = 4
+_LARGE = 1 << 20
+_CHUNK = 1 << 16
 _TOLD = 5
+_ODD = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @cache
@@ -76,7 +81,7 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
 
 
 def tree_of(folder: Path, exclude: Sequence[str] = ()) -> Tree:
-    """The content of a folder, links not followed; permission bits without setuid, setgid and sticky.
+    """The content of a folder, links not followed; permission bits without setuid, setgid and sticky. No `BYTECODE`.
 
     `exclude`: patterns such as `.git`, `*.pyc`, `docs/*.md`, held against names and against whole paths.
     Raises NotReady for what cannot be released: sockets, devices, names that are not UTF-8 or hold control characters,
@@ -93,13 +98,17 @@ def tree_of(folder: Path, exclude: Sequence[str] = ()) -> Tree:
 def _found(folder: Path, exclude: Sequence[str] = ()) -> dict[str, os.stat_result]:
     if not folder.is_dir():
         raise NotReady(f"there is no folder {folder}")
-    return dict(_walk(os.fsencode(folder), "", tuple(pattern.rstrip("/") for pattern in exclude)))
+    patterns = [translate(pattern.rstrip("/")) for pattern in (BYTECODE, *exclude)]
+    return dict(_walk(os.fsencode(folder), "", re.compile("|".join(patterns))))
 
 
 def _read(folder: Path, found: Mapping[str, os.stat_result]) -> Tree:
-    with ThreadPoolExecutor(_HASHERS) as pool:
-        entries = pool.map(lambda item: _entry(folder / item[0], item[1]), found.items())
-        return Tree(entries=dict(zip(found, entries, strict=True)))
+    regular = [(path, status.st_size) for path, status in found.items() if stat.S_ISREG(status.st_mode)]
+    with ThreadPoolExecutor(_HASHERS) as pool:  # for large ones: a small one is read faster than it is handed over
+        large = {path: pool.submit(_digest, f"{folder}/{path}") for path, size in regular if size >= _LARGE}
+        digests = {path: _digest(f"{folder}/{path}") for path, size in regular if size < _LARGE}
+        digests |= {path: digest.result() for path, digest in large.items()}
+    return Tree(entries={path: _entry(folder, path, status, digests.get(path, "")) for path, status in found.items()})
 
 
 class ArtifactStore:
@@ -107,6 +116,7 @@ class ArtifactStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._made: dict[str, Tree] = {}
 
     def path(self, tree_hash: str) -> Path:
         """Where the artifact of that hash lies, or would."""
@@ -117,31 +127,55 @@ class ArtifactStore:
         return self.path(tree_hash).is_dir()
 
     async def tree(self, tree_hash: str) -> Tree:
-        """What the artifact of that hash holds, read again. Raises NotReady when it is no longer what its name says."""
+        """What the artifact of that hash holds. Raises NotReady when it is no longer what its name says.
+
+        It is read again, unless this very store has made it: whatever is sent is proven on the target as well.
+        """
+        if tree_hash in self._made and self.has(tree_hash):
+            return self._made[tree_hash]
         tree = await asyncio.to_thread(self._kept, self.path(tree_hash))
-        if tree.hash != tree_hash:
+        if tree is None or tree.hash != tree_hash:
             raise NotReady(f"the artifact {self.path(tree_hash)} was changed", "delete it, and make a new plan")
         return tree
 
-    def _kept(self, place: Path) -> Tree:
-        # Refused nothing: links to what is shared leave an artifact, and nobody but a deployment puts them there.
+    def _kept(self, place: Path) -> Tree | None:
+        """None = it holds what no artifact holds. Links may leave it: those to what is shared do."""
         try:
-            return _read(place, {path: status for path, status in _found(place).items() if path != IDENTITY_FILE})
+            found = {path: status for path, status in _found(place).items() if path != IDENTITY_FILE}
+            if any(_strange(path, status) for path, status in found.items()):
+                return None
+            tree = _read(place, found)
         except OSError as error:
             raise NotReady(f"{error.filename or place} cannot be read: {error.strerror}") from None
+        return None if any(_ODD.search(entry.link) for entry in tree.entries.values()) else tree
 
-    def add(self, source: Path, tree: Tree, extra: Mapping[str, str] | None = None) -> Path:
+    def add(self, source: Path, tree: Tree, extra: Mapping[str, str] | None = None, *, like: str = "") -> Path:
         """Keep what `tree` lists: files come from `source`, folders and links from the tree itself.
 
         `extra`: texts by path that are not part of the hash, such as the release's name; written anew where the
-        artifact is already there. Raises NotReady when a file has changed since the tree was made.
+        artifact is already there. `like`: a name that artifacts share when each resembles the one before, such as the
+        service's; a file that the last one has too, which is proven by reading it, is linked and not copied.
+        Raises NotReady when a file has changed since the tree was made.
         """
         place = self.path(tree.hash)
-        if not self.has(tree.hash):
-            self._copy(source, tree, place)
-        for path, text in (extra or {}).items():
-            write_text(place / path, text)
+        if not self.has(tree.hash) and self._make(source, tree, extra or {}, like):
+            self._made[tree.hash] = tree
+        else:
+            for path, text in (extra or {}).items():
+                write_text(place / path, text)
+            with suppress(OSError):
+                os.utime(place)  # it is in use again: `keep_newest` goes by this
+        if like:
+            self._remember(like, tree.hash)
         return place
+
+    def _last(self, like: str) -> Path:
+        return self.folder / f".last-{like}"
+
+    def _remember(self, like: str, tree_hash: str) -> None:
+        with suppress(OSError), self._new_folder() as new:  # without it the next one is copied
+            (new / "last").symlink_to(tree_hash)
+            (new / "last").replace(self._last(like))
 
     def keep_newest(self, number: int) -> None:
         """Delete all but the newest so many; what is deleted can be built again."""
@@ -150,20 +184,34 @@ class ArtifactStore:
             for place in places[number:]:
                 remove_tree(place)
 
-    def _copy(self, source: Path, tree: Tree, place: Path) -> None:
+    def _make(self, source: Path, tree: Tree, extra: Mapping[str, str], like: str) -> bool:
+        """False = somebody else was faster, with the same content."""
+        place = self.path(tree.hash)
+        try:
+            with self._new_folder() as new:
+                _copy_tree(source, tree, new, self._last(like))
+                for path, text in extra.items():
+                    with (new / path).open("x", encoding="utf-8") as file:
+                        file.write(text)
+                        os.fchmod(file.fileno(), 0o644)
+                new.chmod(0o755)
+                new.rename(place)
+        except OSError as error:
+            if place.is_dir():
+                return False
+            raise NotReady(f"{error.filename or source} cannot be kept: {error.strerror}") from None
+        return True
+
+    @contextmanager
+    def _new_folder(self) -> Iterator[Path]:
+        """A folder beside the artifacts, which is gone afterwards unless it was renamed."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             new = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
         except OSError as error:
             raise NotReady(f"{self.folder} cannot be written: {error.strerror}") from None
         try:
-            _copy_tree(source, tree, new)
-            new.chmod(0o755)
-            if not place.is_dir():
-                new.rename(place)
-        except OSError as error:
-            if not place.is_dir():  # somebody else may have been faster, with the same content
-                raise NotReady(f"{error.filename or source} cannot be kept: {error.strerror}") from None
+            yield new
         finally:
             remove_tree(new)
 
@@ -180,13 +228,13 @@ def remove_tree(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _walk(folder: bytes, below: str, exclude: tuple[str, ...]) -> Iterator[tuple[str, os.stat_result]]:
+def _walk(folder: bytes, below: str, exclude: re.Pattern[str]) -> Iterator[tuple[str, os.stat_result]]:
     # As bytes: a name that is not UTF-8 must come to light here, with all others, and not as an error elsewhere.
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda one: one.name):
             name = os.fsdecode(entry.name)
             path = f"{below}{name}"
-            if any(fnmatchcase(name, pattern) or fnmatchcase(path, pattern) for pattern in exclude):
+            if exclude.match(name) or exclude.match(path):
                 continue
             yield path, entry.stat(follow_symlinks=False)
             if entry.is_dir(follow_symlinks=False):
@@ -194,16 +242,19 @@ def _walk(folder: bytes, below: str, exclude: tuple[str, ...]) -> Iterator[tuple
 
 
 def _problem(folder: Path, path: str, status: os.stat_result) -> str:
-    kind = stat.S_IFMT(status.st_mode)
-    if _odd(path):
+    return _strange(path, status) or (_link_problem(path, _link(folder / path)) if stat.S_ISLNK(status.st_mode) else "")
+
+
+def _strange(path: str, status: os.stat_result) -> str:
+    if _ODD.search(path):
         return f"{_shown(path)}: its name is not UTF-8 or holds control characters"
-    if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
+    if stat.S_IFMT(status.st_mode) not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
         return f"{path}: it is neither a file nor a folder nor a symbolic link"
-    return _link_problem(path, _link(folder / path)) if kind == stat.S_IFLNK else ""
+    return ""
 
 
 def _link_problem(path: str, target: str) -> str:
-    if _odd(target):
+    if _ODD.search(target):
         return f"{path}: the name it links to is not UTF-8 or holds control characters"
     if target.startswith("/"):
         return f"{path}: it links to an absolute path, {target}"
@@ -214,10 +265,6 @@ def _link_problem(path: str, target: str) -> str:
 
 def _link(path: Path) -> str:
     return os.readlink(path)  # noqa: PTH115 - as it stands: a Path would drop `./` and `//`
-
-
-def _odd(name: str) -> bool:
-    return any(ord(c) < 32 or 127 <= ord(c) < 160 or 0xD800 <= ord(c) < 0xE000 for c in name)
 
 
 def _shown(name: str) -> str:
@@ -231,36 +278,77 @@ def _refuse(folder: Path, problems: Sequence[str]) -> None:
         raise NotReady(f"{folder} holds what cannot be released: {what}{more}", hint="remove or `exclude` it")
 
 
-def _entry(path: Path, status: os.stat_result) -> Entry:
+def _entry(folder: Path, path: str, status: os.stat_result, digest: str) -> Entry:
     mode = stat.S_IMODE(status.st_mode) & 0o777
     if stat.S_ISDIR(status.st_mode):
         return Entry(kind="d", mode=mode)
     if stat.S_ISLNK(status.st_mode):
-        return Entry(kind="l", mode=0o777, link=_link(path))
-    with path.open("rb") as file:
-        return Entry(kind="f", mode=mode, size=status.st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+        return Entry(kind="l", mode=0o777, link=_link(folder / path))
+    return Entry(kind="f", mode=mode, size=status.st_size, sha256=digest)
 
 
-def _copy_tree(source: Path, tree: Tree, new: Path) -> None:
+def _chunks(file: str) -> Iterator[bytes]:
+    # Without a file object: it costs more than all of a small file, and a release has thousands of them.
+    handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        while chunk := os.read(handle, _CHUNK):
+            yield chunk
+    finally:
+        os.close(handle)
+
+
+def _digest(file: str) -> str:
+    digest = hashlib.sha256()
+    for chunk in _chunks(file):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _copy_tree(source: Path, tree: Tree, new: Path, last: Path) -> None:
     entries = sorted(tree.entries.items())
+    # Folders of both. Where the last artifact has a link instead, it may lead to files that others write into.
+    both = {""}
     for path, entry in entries:
+        folder = path.rpartition("/")[0]
         if entry.kind == "d":
             (new / path).mkdir()
+            if folder in both and (last / path).is_dir() and not (last / path).is_symlink():
+                both.add(path)
         elif entry.kind == "l":
             (new / path).symlink_to(entry.link)
-        else:
-            _copy_file(source / path, new / path, entry)
+        elif folder not in both or not _linked(f"{last}/{path}", f"{new}/{path}", entry):
+            _copy_file(f"{source}/{path}", f"{new}/{path}", entry)
     for path, entry in reversed(entries):  # at last, because nothing can be put into a read-only folder
         if entry.kind == "d":
             (new / path).chmod(entry.mode)
 
 
-def _copy_file(source: Path, to: Path, entry: Entry) -> None:
+def _linked(kept: str, to: str, entry: Entry) -> bool:
+    """Whether an artifact's file is what is wanted, mode included, and became the new one's too."""
+    try:
+        status = os.lstat(kept)
+        if (status.st_mode, status.st_size) != (stat.S_IFREG | entry.mode, entry.size) or _digest(kept) != entry.sha256:
+            return False
+        os.link(kept, to)
+    except OSError:  # there is none, or no hard link can be made: a copy can
+        return False
+    return True
+
+
+def _copy_file(source: str, to: str, entry: Entry) -> None:
     digest = hashlib.sha256()
-    with source.open("rb") as reading, to.open("xb") as writing:
-        while chunk := reading.read(1 << 20):
+    handle = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        for chunk in _chunks(source):
             digest.update(chunk)
-            writing.write(chunk)
-        os.fchmod(writing.fileno(), entry.mode)
+            _write(handle, chunk)
+        os.fchmod(handle, entry.mode)
+    finally:
+        os.close(handle)
     if digest.hexdigest() != entry.sha256:
         raise NotReady(f"{source} changed while it was read", hint="is a build still running?")
+
+
+def _write(handle: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(handle, data) :]

@@ -32,8 +32,8 @@ class Host(Protocol):
 
         `stdin` is sent first; then, until the line ends, one `.` every `beat`/3 seconds (0 = none), and standard
         input stays open: its end tells the line that we are gone. `timeout` in seconds, 0 = none; over it: standard
-        input ends, four seconds later we stop listening, code 124. What a noisy login shell prints comes first in both
-        outputs; of more than 64 MB the end is kept. Over ssh code 255 may be the connection's: trust an answer, not the
+        input ends, four seconds later we stop listening, code 124. What a noisy login shell prints is no part of it; of
+        more than 64 MB the end is kept. Over ssh code 255 may be the connection's: trust an answer, not the
         code. A daemon that the line starts must not keep the outputs open, or the call lasts as long as the daemon.
         """
         ...

@@ -23,6 +23,12 @@ PATIENCE = 4.0
 Start = Callable[[str, Listening], Awaitable[Child]]
 """Starts a shell line somewhere."""
 
+Talk = Callable[[str, Listening, Saying, float], Awaitable[Ended]]
+"""Runs a shell line somewhere, for so many seconds at most, and listens to it to its end."""
+
+LOOK = "look"
+"""What the script is called where it is a function."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -47,14 +53,24 @@ class Broken:
     """The program has been started for certain."""
 
 
-async def run_on_lifeline(start: Start, task: Task) -> Result | Broken:
-    """Run `task` with a shell that `start` reaches. Over its time: code 124, and the program is gone.
+def each_alone(start: Start) -> Talk:
+    """Every line in a shell of its own, which `start` starts."""
 
+    async def talk(line: str, listening: Listening, saying: Saying, timeout: float) -> Ended:
+        return await converse(await start(line, listening), saying, timeout=timeout, patience=PATIENCE)
+
+    return talk
+
+
+async def run_on_lifeline(talk: Talk, task: Task, *, known: bool = False) -> Result | Broken:
+    """Run `task` with a shell that `talk` reaches. Over its time: code 124, and the program is gone.
+
+    `known`: that shell knows the script as the function `LOOK`.
     Raises NotReady when it prints more than 64 MB, OSError when the shell cannot be started.
     """
     nonce = secrets.token_hex(8)
-    child = await start(_line(nonce, task), Listening(LIMIT, task.keep_end, f" end {nonce}\n".encode()))
-    ended = await converse(child, Saying(task.stdin), timeout=task.timeout, patience=PATIENCE)
+    listening = Listening(LIMIT, task.keep_end, f" end {nonce}\n".encode())
+    ended = await talk(_line(nonce, task, known), listening, Saying(task.stdin), task.timeout)
     if ended.overflowed:
         raise NotReady(f"`{task.argv[0]}` printed more than {LIMIT >> 20} MB and was ended")
     return _read(nonce, ended, task)
@@ -79,16 +95,17 @@ def _after(stderr: str, timeout: float) -> str:
 
 
 @cache
-def _script() -> str:
-    lines = package_text("outside/lifeline.sh").splitlines()
+def script(name: str = "lifeline.sh") -> str:
+    """A shell text of this folder without its comments."""
+    lines = package_text(f"outside/{name}").splitlines()
     return "\n".join(line for line in lines if not line.startswith("#"))
 
 
-def _line(nonce: str, task: Task) -> str:
+def _line(nonce: str, task: Task, known: bool) -> str:
     # A relative folder gets `./`: `-` and names below CDPATH mean something else to `cd`.
     folder = task.folder if task.folder.startswith("/") else f"./{task.folder}"
-    words = ("sh", "-c", _script(), "fairlead", nonce, str(len(task.stdin)), folder, *task.argv)
-    return f"exec {shlex.join(words)}"
+    before = (LOOK,) if known else ("exec", "sh", "-c", script(), "fairlead")
+    return shlex.join((*before, nonce, str(len(task.stdin)), folder, *task.argv))
 
 
 def _read(nonce: str, ended: Ended, task: Task) -> Result | Broken:

@@ -6,8 +6,8 @@ from typing import Literal
 from fairlead.errors import Lost, NotReady, Unreachable
 from fairlead.model import Account, Command, Result
 from fairlead.outside.environment import plain_environment
-from fairlead.outside.lifeline import PATIENCE, Broken, Task, result_of, run_on_lifeline
-from fairlead.outside.process import Child, Listening, Saying, converse, start
+from fairlead.outside.lifeline import Broken, Task, each_alone, result_of, run_on_lifeline
+from fairlead.outside.process import Child, Listening, Saying, start
 from fairlead.outside.secrets import Secrets
 
 
@@ -23,16 +23,15 @@ class LocalHost:
     async def run(self, command: Command, *, stdin: bytes = b"") -> Result:
         """See `Host.run`."""
         task = Task(command.argv, command.cwd, await self._secrets.stdin_of(command) + stdin, command.timeout)
-        result = await run_on_lifeline(self._start, task)
+        result = await run_on_lifeline(each_alone(self._start), task)
         if isinstance(result, Broken):
             raise Lost(f"the shell around `{command.argv[0]}` was ended from outside")
         return result
 
     async def call(self, line: str, *, stdin: bytes = b"", beat: float = 0.0, timeout: float = 60.0) -> Result:
         """See `Host.call`."""
-        child = await self._start(line, Listening(keep_end=True))
-        ended = await converse(child, Saying(stdin, beat / 3), timeout=timeout, patience=PATIENCE)
-        return result_of(ended, timeout)
+        talk = each_alone(self._start)
+        return result_of(await talk(line, Listening(keep_end=True), Saying(stdin, beat / 3), timeout), timeout)
 
     async def rsync(self, source: Path, to: str, *, remote_program: str, link_from: str = "", timeout: float) -> Result:
         """Never: `copies_with` says tar."""

@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
@@ -77,11 +78,20 @@ class Child(asyncio.SubprocessProtocol):
     """A running program with its three pipes. Made by `start`; whoever starts one ends it."""
 
     def __init__(self, listening: Listening) -> None:
-        self.listening = listening
-        self.outputs = {1: _Output(listening), 2: _Output(listening)}
-        self.exited, self.complete, self.overflowed = asyncio.Event(), asyncio.Event(), False
+        self.exited, self.ending = asyncio.Event(), False
         self._closed, self._writable, self._open = asyncio.Event(), asyncio.Event(), {1, 2}
         self._writable.set()
+        self.outputs: dict[int, _Output] = {}
+        self.listen(listening)
+
+    def listen(self, listening: Listening, *, said: Mapping[int, bytes] = MappingProxyType({})) -> None:
+        """Begin to listen anew; of what was printed before, only `said` counts, by output."""
+        self.listening = listening
+        self.outputs = {1: _Output(listening), 2: _Output(listening)}
+        self.complete, self.overflowed = asyncio.Event(), False
+        for fd, data in said.items():
+            self.outputs[fd].add(data)
+        self._look()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop: it runs."""
@@ -92,7 +102,7 @@ class Child(asyncio.SubprocessProtocol):
         if not self.outputs[fd].add(data):
             self.overflowed = True
             self.complete.set()
-        if self.listening.mark and all(self.outputs[n].marked for n in self.listening.mark_on):
+        if self.marked:
             self.complete.set()
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
@@ -106,8 +116,11 @@ class Child(asyncio.SubprocessProtocol):
         """Called by the loop: it has ended; its outputs may not have."""
         self.exited.set()
         # A daemon that it left may keep an output open for ever; what it said itself is here by then.
-        asyncio.get_running_loop().call_later(1.0, self.complete.set)
+        asyncio.get_running_loop().call_later(1.0, self._complete)
         self._look()
+
+    def _complete(self) -> None:
+        self.complete.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop: it has ended and all its pipes are closed."""
@@ -124,6 +137,11 @@ class Child(asyncio.SubprocessProtocol):
     def _look(self) -> None:
         if self.exited.is_set() and not self._open:
             self.complete.set()
+
+    @property
+    def marked(self) -> bool:
+        """Whether the mark that was listened for has been printed."""
+        return bool(self.listening.mark) and all(self.outputs[n].marked for n in self.listening.mark_on)
 
     @property
     def code(self) -> int | None:
@@ -166,6 +184,7 @@ class Child(asyncio.SubprocessProtocol):
         Only the program itself is signalled, never its process group: that may hold the watcher of a life line, which
         has yet to end what it watches. It sees the end of its input as everything else does.
         """
+        self.ending = True
         self.hang_up()
         try:
             await happens(self.exited, patience)
@@ -222,11 +241,11 @@ class Saying:
     """After `stdin`, one `.` every so many seconds; 0 = none."""
 
 
-async def converse(child: Child, saying: Saying, *, timeout: float, patience: float) -> Ended:
+async def converse(child: Child, saying: Saying, *, timeout: float, patience: float, stays: bool = False) -> Ended:
     """Talk to `child` until its outputs are complete or `timeout` seconds are over (0 = never), then end it.
 
     However this is left, by cancellation too, the child is gone afterwards: its standard input ends first, and it has
-    `patience` seconds to end by itself.
+    `patience` seconds to end by itself. Only one that `stays`, and has printed its mark, is left as it is.
     """
     loop = asyncio.get_running_loop()
     began, in_time = loop.time(), False
@@ -235,7 +254,8 @@ async def converse(child: Child, saying: Saying, *, timeout: float, patience: fl
         in_time = await happens(child.complete, timeout or None)
     finally:
         talk.cancel()
-        await child.end(patience)
+        if not (stays and in_time and child.marked and not child.overflowed):
+            await child.end(patience)
     code = child.code if child.code is not None else -signal.SIGKILL
     return Ended(code, child.output(1), child.output(2), loop.time() - began, not in_time, child.overflowed)
 

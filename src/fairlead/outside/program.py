@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fairlead.errors import NotReady
 from fairlead.model import Result
-from fairlead.outside.lifeline import Broken, Task, run_on_lifeline
+from fairlead.outside.lifeline import Broken, Task, each_alone, run_on_lifeline
 from fairlead.outside.process import Child, Listening, start
 
 
@@ -31,7 +31,7 @@ async def run_program(
         return await start(("/bin/sh", "-c", line), listening, env=env)
 
     try:
-        result = await run_on_lifeline(here, Task(argv, str(folder), stdin, timeout, keep_end))
+        result = await run_on_lifeline(each_alone(here), Task(argv, str(folder), stdin, timeout, keep_end))
     except OSError as error:
         raise NotReady(f"`{argv[0]}` cannot be started: {error.strerror}") from error
     if isinstance(result, Broken):

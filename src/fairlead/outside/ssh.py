@@ -5,36 +5,46 @@ import posixpath
 import random
 import shlex
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from fairlead.errors import Lost, Unreachable
 from fairlead.model import Account, Command, Result
 from fairlead.outside.environment import login_environment
-from fairlead.outside.lifeline import PATIENCE, Broken, Task, result_of, run_on_lifeline
-from fairlead.outside.process import Child, Listening, Saying, converse, start
+from fairlead.outside.lifeline import PATIENCE, Broken, Task, each_alone, result_of, run_on_lifeline
+from fairlead.outside.process import Child, Ended, Listening, Saying, start
 from fairlead.outside.secrets import Secrets
 from fairlead.outside.ssh_master import Master
+from fairlead.outside.ssh_shell import Shell
 
 T = TypeVar("T")
 
-AT_ONCE = 8
-"""Commands at once on one connection: sshd's default for MaxSessions is 10, and the master itself needs one."""
+AT_ONCE, SESSIONS = 8, 9
+"""Commands at once on one connection, and sessions, those that wait or are just ending included: sshd's default for
+MaxSessions is 10, and the master itself needs one."""
+
+LONGEST = 128 * 1024
+"""Bytes of a line: no word of it can be longer than that for a program on Linux."""
+
+SPARE = 3
+"""Open sessions that wait for the next change, since each change uses one up."""
 
 _PAUSES = (0.0, 0.1, 0.2, 0.4, 0.8)
 """Seconds before each try of what was refused a session."""
 
 
 class _NothingRan(Exception):
-    """A client of the master found no session."""
+    """A client of the master found no session, or what was asked may be asked again."""
 
 
 class SshHost:
     """A login on another machine, by the system's OpenSSH: what `ssh host` reaches, this reaches.
 
-    A connection that is lost is opened again by the next command; the one that was running raises `Lost`.
+    A connection that is lost is opened again by the next command; the one that was running raises `Lost`. Looks share
+    sessions, one after another. A change has a session for itself, which ends with it: a daemon that it leaves may
+    hold the outputs and print whenever it likes.
     """
 
     copies_with: Literal["rsync", "tar"] = "rsync"
@@ -44,9 +54,15 @@ class SshHost:
         self._master: Master = Master(account, secrets, via._master if via else None)
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._doing: set[asyncio.Future[None]] = set()
+        self._idle: list[Shell] = []
+        self._open = 0  # sessions, whatever they do
+        self._scarce = False  # a session was refused: none is held that is not used
+        self._behind: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Log in now rather than with the first command. Raises Unreachable or NotReady."""
+        if not self._master.alive:
+            self._dismiss(self._idle)
         await self._master.open()
         # rsync takes what a login shell prints for its own protocol; a stream into tar has no answer to be spoilt.
         self.copies_with = "tar" if self._master.noisy else "rsync"
@@ -58,7 +74,7 @@ class SshHost:
 
     async def call(self, line: str, *, stdin: bytes = b"", beat: float = 0.0, timeout: float = 60.0) -> Result:
         """See `Host.call`. Exit code 255 may be the line's own or that of a connection that was lost very late."""
-        return await self._retried(lambda: self._call(line, Saying(stdin, beat / 3), timeout))
+        return await self._retried(lambda: self._call(line, Saying(stdin, beat / 3), timeout, alone=bool(beat)))
 
     async def rsync(self, source: Path, to: str, *, remote_program: str, link_from: str = "", timeout: float) -> Result:
         """See `Host.rsync`."""
@@ -71,6 +87,10 @@ class SshHost:
 
     async def aclose(self) -> None:
         """See `Host.aclose`."""
+        self._scarce = True
+        while self._idle or self._behind:  # one that is being opened comes last
+            self._dismiss(self._idle)
+            await asyncio.wait(self._behind)
         await self._master.aclose()
 
     async def _retried(self, do: Callable[[], Awaitable[T]]) -> T:
@@ -84,6 +104,7 @@ class SshHost:
                     await self.open()
                     with suppress(_NothingRan):
                         return await self._noted(do)
+                    self._dismiss(self._idle)
                 # What was going on all the while has a session, and its end makes room.
                 holding = others & self._doing
                 if not holding:
@@ -107,16 +128,15 @@ class SshHost:
         )
 
     async def _run(self, task: Task) -> Result:
-        result = await run_on_lifeline(self._start, task)
+        result = await run_on_lifeline(self._look, task, known=True)
         if not isinstance(result, Broken):
             return result
-        if not result.begun and self._refused(result.ended.stderr):
-            raise _NothingRan
+        if not result.begun and (self._refused(result.ended.stderr) or await self._master.died(within=0.5)):
+            raise _NothingRan  # or so little that it may be looked again
         raise self._lost(f"`{task.argv[0]}`")
 
-    async def _call(self, line: str, saying: Saying, timeout: float) -> Result:
-        child = await self._start(line, Listening(keep_end=True))
-        ended = await converse(child, saying, timeout=timeout, patience=PATIENCE)
+    async def _call(self, line: str, saying: Saying, timeout: float, *, alone: bool) -> Result:
+        ended = await self._ask(line, Listening(keep_end=True), saying, timeout, alone=alone)
         if ended.code == 255:
             if self._refused(ended.stderr):
                 raise _NothingRan
@@ -124,14 +144,89 @@ class SshHost:
                 raise self._lost("a shell line")
         return result_of(ended, timeout)
 
+    async def _look(self, line: str, listening: Listening, saying: Saying, timeout: float) -> Ended:
+        return await self._ask(line, listening, saying, timeout, alone=False)
+
+    async def _ask(self, line: str, listening: Listening, saying: Saying, timeout: float, *, alone: bool) -> Ended:
+        """Run a line in an open session, or else in a new one; `alone` in one that ends with it."""
+        if len(line) > LONGEST:
+            raise self._not_sent("Argument list too long")
+        shell = await self._session()
+        try:
+            ended = await shell.ask(line, listening, saying, timeout, patience=PATIENCE)
+            self._scarce = self._scarce or self._refused(ended.stderr)
+            if alone:
+                self._later(self._spare())
+            return ended
+        finally:
+            if shell.usable and not alone:
+                self._idle.append(shell)
+            else:
+                self._dismiss([shell])
+
+    async def _session(self) -> Shell:
+        """One that waits and has not ended meanwhile, or else a new one."""
+        while self._idle:
+            shell = self._idle.pop()
+            if shell.usable:
+                return shell
+            self._dismiss([shell])
+        return await self._begin()
+
+    async def _begin(self) -> Shell:
+        await self._make_room()
+        self._open += 1
+        try:
+            return await Shell.begin(self._start)
+        except BaseException:
+            self._open -= 1
+            raise
+
+    async def _make_room(self) -> None:
+        """Before a session is opened: end one that waits, where there are many, and let those go that are ending."""
+        while self._open >= SESSIONS and (self._idle or self._behind):
+            self._dismiss(self._idle[:1])
+            await asyncio.wait(self._behind, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _spare(self) -> None:
+        """Open what the next changes will use, while nobody waits for it."""
+        if not self._scarce and len(self._idle) < SPARE and self._open < AT_ONCE:
+            with suppress(Unreachable):
+                spare = await self._begin()
+                self._idle.append(spare)
+
+    def _dismiss(self, shells: list[Shell]) -> None:
+        """End these sessions, while nobody waits for it."""
+        for shell in shells:
+            self._later(self._end(shell))
+        gone = list(shells)
+        self._idle[:] = [shell for shell in self._idle if shell not in gone]
+
+    async def _end(self, shell: Shell) -> None:
+        try:
+            await shell.end(PATIENCE)
+        finally:
+            self._open -= 1
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._behind.add(task)
+        task.add_done_callback(self._behind.discard)
+
     async def _rsync(self, argv: list[str], source: str, to: str, timeout: float) -> Result:
         reach = shlex.join(self._master.client[:-1])
         # On a life line of its own: rsync would otherwise outlive us until the copy is done.
         task = Task((*argv, "-e", reach, source, f"x:{to}"), str(Path.cwd()), b"", timeout)
-        result = await run_on_lifeline(_start_here, task)
+        await self._make_room()
+        self._open += 1
+        try:
+            result = await run_on_lifeline(each_alone(_start_here), task)
+        finally:
+            self._open -= 1
         if isinstance(result, Broken):
             raise self._lost("`rsync`")
         if self._refused(result.stderr.encode()):
+            self._scarce = True
             raise _NothingRan
         if result.code and await self._master.died(within=0.5 if result.code in (12, 255) else 0):
             raise self._lost("`rsync`")
@@ -141,10 +236,12 @@ class SshHost:
         try:
             return await start((*self._master.client, line), listening, env=login_environment())
         except OSError as error:
-            raise Unreachable(
-                f"no command can be sent to account {self.account.name}: {error.strerror}",
-                hint="is the command shorter than 128 KB?",
-            ) from error
+            raise self._not_sent(error.strerror or "") from error
+
+    def _not_sent(self, why: str) -> Unreachable:
+        return Unreachable(
+            f"no command can be sent to account {self.account.name}: {why}", hint="is the command shorter than 128 KB?"
+        )
 
     def _refused(self, stderr: bytes) -> bool:
         return self._master.refusal.encode() in stderr

@@ -29,6 +29,7 @@ from fairlead.strategies import STRATEGIES
 from fairlead.strategies.proof import health_checks, identity_checks
 
 T = TypeVar("T")
+U = TypeVar("U")
 DATA_REMARK = "the way back leaves data as it is: databases are backed up before, but not taken back"
 
 
@@ -77,6 +78,16 @@ async def all_or_errors(looks: Iterable[Awaitable[T]]) -> list[T]:
         hints = dict.fromkeys(hint for error in errors if (hint := getattr(error, "hint", "")))
         raise NotReady("\n".join(dict.fromkeys(map(str, errors))), "\n".join(hints))
     return [answer for answer in answers if not isinstance(answer, BaseException)]
+
+
+async def both(one: Awaitable[T], other: Awaitable[U]) -> tuple[T, U]:
+    """Two looks together, both to their ends; then the first error is raised."""
+    first, second = await asyncio.gather(one, other, return_exceptions=True)
+    if isinstance(first, BaseException):
+        raise first
+    if isinstance(second, BaseException):
+        raise second
+    return first, second
 
 
 async def _look(service: ServiceSpec, hosts: Hosts, tree: Tree | None) -> Any:
@@ -144,7 +155,11 @@ def _assemble(
         ordered,
         databases,
         kind="deploy",
-        staged=tuple(check for c in changes for check in STRATEGIES[c.strategy].staged(specs[c.service], c)),
+        staged=tuple(
+            check
+            for change in changes
+            for check in STRATEGIES[change.strategy].staged(specs[change.service], change, found[change.service])
+        ),
         standing=standing(environment, {change.service: change for change in changes}, found),
         guards=guards(installation, environment),
         remarks=tuple(_remarks(ordered, databases)),

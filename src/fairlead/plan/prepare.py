@@ -54,7 +54,7 @@ async def prepare(
     _refuse_collisions(service, tree, links)
     whole = Tree(entries={**tree.entries, **_link_entries(tree, links)})
     identity = {"release": release_id(whole), "service": service.name, "tree": whole.hash, "version": version}
-    await asyncio.to_thread(store.add, output, whole, {IDENTITY_FILE: canonical(identity) + "\n"})
+    await asyncio.to_thread(store.add, output, whole, {IDENTITY_FILE: canonical(identity) + "\n"}, like=service.name)
     return Artifact(service=service.name, tree=whole, version=version)
 
 

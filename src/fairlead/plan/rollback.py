@@ -44,5 +44,5 @@ async def plan_rollback(
         kind="rollback",
         staged=tuple(staged),
         standing=standing(environment, {change.service: change for change in changes}, found),
-        remarks=(DATA_REMARK,) if undone.databases else (),
+        remarks=(*([DATA_REMARK] if undone.databases else []), *(warning for step in steps for warning in step.warns)),
     )

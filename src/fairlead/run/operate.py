@@ -30,6 +30,7 @@ from fairlead.outside.clock import Clock
 from fairlead.outside.connect import Hosts
 from fairlead.outside.files import ArtifactStore
 from fairlead.outside.secrets import Secrets
+from fairlead.plan.deploy import both
 from fairlead.run.guard import Guard
 from fairlead.run.runner import Listen, RunChecks, Runner, Stop, WayBack
 from fairlead.run.session import Session
@@ -83,10 +84,11 @@ async def deploy(
     async with _guarded(session, ctx):
         await session.raise_fences(plan.hosts)
         await session.read()
-        if (await replan()).hash != plan.hash:
+        now, first = await both(replan(), _first_line(plan, ctx, reason))
+        if now.hash != plan.hash:
             await session.release(done=True)
             raise Moved("what is on the servers is no longer what the plan was made for", "make and approve a new plan")
-        await session.append(await _first_line(plan, ctx, reason))
+        await session.append(first)
         return await _saying_what_is_live(plan, session, ctx, _lead(plan, session, ctx, watch=watch))
 
 
@@ -246,7 +248,7 @@ async def _lead(plan: Plan, session: Session, ctx: Context, *, watch: bool) -> D
             await runner.stage()
             async with _observed(plan, session, ctx):
                 findings = await runner.activate()
-            await asyncio.gather(session.append(), guard.look())
+            await asyncio.gather(session.append() if watch else asyncio.sleep(0), guard.look())
             runner.heed_loss()
             ctx.proof(session.run, findings)
             if watch:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fairlead.errors import FairleadError, Halted, Lost, Unreachable
-from fairlead.journal.target import Done, TooLate
-from fairlead.model import Check, Entry, Event, Finding, Plan, ServiceChange, Step, Where, blockers, why_not
+from fairlead.journal.target import Done, Saw, TooLate
+from fairlead.model import Check, Entry, Event, Finding, Plan, ServiceChange, Step, Where, as_where, blockers, why_not
 from fairlead.outside.clock import Clock
 from fairlead.run.session import Session
 from fairlead.run.table import Move, move
@@ -121,7 +121,11 @@ class Runner:
         """Lead one step to `after`, from wherever it stands."""
         self._heed_stop()
         for _ in range(2 * RECOVERIES):
-            sees = await self.probe(step)
+            done, sees = await self._try(step, alone=alone)
+            if done is not None and done.rc != 0:
+                raise WayBack(f"{step.title} failed: {_said(done)}")
+            if done is not None:
+                return
             chosen = move(self.session.fact(step), sees, "forward")
             if chosen in ("next", "found", "seen"):
                 self._settle(step, chosen)
@@ -132,12 +136,19 @@ class Runner:
                 raise Halted(self._stands(step, sees))
             if chosen == "undo_then_do":
                 await self._change(step, "undo", alone=alone)
-                continue
-            done = await self._change(step, "do", alone=alone)
-            if done.rc != 0:
-                raise WayBack(f"{step.title} failed: {_said(done)}")
-            return
         raise WayBack(f"{step.title} did not succeed in several attempts")
+
+    async def _try(self, step: Step, *, alone: bool) -> tuple[Done | None, Where]:
+        """Look where the step stands, and do it where the table says so: what came of it, and what was seen."""
+        fact = self.session.fact(step)
+        at_once = self.session.takes_one_trip(step, "do", alone=alone) and step.probe.stdin is None
+        if at_once and move(fact, "before", "forward") == "do":
+            done = await self._probe_and_do(step)
+            return (None, done.where) if isinstance(done, Saw) else (done, "before")
+        sees = await self.probe(step)
+        if move(fact, sees, "forward") != "do":
+            return None, sees
+        return await self._change(step, "do", alone=alone), sees
 
     def _settle(self, step: Step, chosen: Move) -> None:
         if chosen in ("found", "seen"):
@@ -225,24 +236,35 @@ class Runner:
         """Ask where the step stands; an answer that is not one of the four words is `cannot_tell`."""
         host = await self.session.hosts.get(step.host)
         result = await host.run(step.probe)
-        words = result.stdout.split()
-        word = words[-1] if result.ok and words else ""
-        return word if word in ("before", "after", "between") else "cannot_tell"  # type: ignore[return-value]
+        return as_where(result.stdout) if result.ok else "cannot_tell"
 
     async def _change(self, step: Step, what: Literal["do", "undo"], *, alone: bool) -> Done:
         """One change with its events."""
-        verb = step.title if what == "do" else f"undo {step.title}"
-        expected = self.expected(step) if what == "do" else None
-        self._event("step_started", verb, step=step.id, service=step.service, expected=expected)
-        started = self.clock.monotonic()
+        started = self._begins(step, what)
         done = await self.session.change(step, what, alone=alone)
-        seconds = self.clock.monotonic() - started
+        self._ends(step, what, done, started)
+        return done
+
+    async def _probe_and_do(self, step: Step) -> Done | Saw:
+        """One change with its events, together with its probe."""
+        started = self._begins(step, "do")
+        done = await self.session.probe_and_do(step)
+        if isinstance(done, Done):
+            self._ends(step, "do", done, started)
+        return done
+
+    def _begins(self, step: Step, what: Literal["do", "undo"]) -> float:
+        expected = self.expected(step) if what == "do" else None
+        self._event("step_started", _verb(step, what), step=step.id, service=step.service, expected=expected)
+        return self.clock.monotonic()
+
+    def _ends(self, step: Step, what: Literal["do", "undo"], done: Done, started: float) -> None:
+        seconds, verb = self.clock.monotonic() - started, _verb(step, what)
         says = verb if done.rc == 0 else f"{verb}: {_said(done)}"
         self._event("step_ended", says, step=step.id, service=step.service, ok=done.rc == 0, seconds=seconds)
         _, note, quoted = _parts(done)
         if note and (quoted or done.rc == 0):
             self._event("warning", f"{note}:\n{quoted}" if quoted else note, step=step.id, service=step.service)
-        return done
 
     async def _climbing(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do the work; when a connection was lost in the middle, take a higher token and go through it again.
@@ -318,6 +340,10 @@ class Runner:
 
     def _event(self, kind: str, says: str, **more: object) -> None:
         self.listen(Event.model_validate({"at": self.clock.now(), "kind": kind, "says": says, **more}))
+
+
+def _verb(step: Step, what: Literal["do", "undo"]) -> str:
+    return step.title if what == "do" else f"undo {step.title}"
 
 
 def _live(change: ServiceChange, where: Where) -> str:

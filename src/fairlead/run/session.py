@@ -10,7 +10,7 @@ from typing import Literal
 
 from fairlead.errors import FairleadError, Fenced, Halted
 from fairlead.journal.record import encode, read_record
-from fairlead.journal.target import Acquired, Done, FencedBy, State, Target
+from fairlead.journal.target import Acquired, Done, FencedBy, Saw, State, Target
 from fairlead.model import Command, Entry, Lease, Receipt, RecordLine, Run, Step, StepFact, Upload, step_fact
 from fairlead.outside.clock import Clock
 from fairlead.outside.connect import Hosts
@@ -150,26 +150,48 @@ class Session:
         self._pending.append(entry.model_copy(update={"at": self.clock.now()}))
 
     async def append(self, *entries: Entry) -> None:
-        """Write what is pending and these entries; returns when the lock host has them on disk."""
+        """Write what is pending and these entries; returns when the lock host has them on disk.
+
+        While one trip is under way, whoever comes waits, and then all of theirs go together.
+        """
+        for entry in entries:
+            self.later(entry)
         async with self._pen:
-            lines, data = self._compose(entries)
+            lines, data = self._compose(())
             if data:
                 lock = await self.target(self.lock_host)
                 self._hear(await lock.append(self.token, self.run, self.lease.ttl, data))
                 self._written(lines)
+
+    def takes_one_trip(self, step: Step, what: Literal["do", "undo"], *, alone: bool) -> bool:
+        """Whether a change of it may share a round trip with its intent: see `change`."""
+        return alone and step.host == self.lock_host and not (what == "do" and isinstance(step.do, Upload))
+
+    async def probe_and_do(self, step: Step) -> Done | Saw:
+        """`change` for a step that `takes_one_trip`, in the same trip as its probe: only where that says `before`."""
+        return await self._change(step, "do", alone=True, probe=step.probe)
 
     async def change(self, step: Step, what: Literal["do", "undo"], *, alone: bool) -> Done:
         """Record the intent, then run the step's `do` or `undo` behind the fence of its host.
 
         `alone`: no other change of this run is going on, so intent and change may share one round trip.
         """
+        done = await self._change(step, what, alone=alone)
+        assert isinstance(done, Done)  # noqa: S101 - without a probe nothing is seen
+        return done
+
+    async def _change(
+        self, step: Step, what: Literal["do", "undo"], *, alone: bool, probe: Command | None = None
+    ) -> Done | Saw:
         fact = self.fact(step)
         attempt = fact.attempts + fact.undo_attempts + 1
         intent = Entry(kind="intent", step=step.id, what=what, attempt=attempt)
         change_id = f"{self.token}.{step.id}.{attempt}"
-        if alone and step.host == self.lock_host and not (what == "do" and isinstance(step.do, Upload)):
+        if self.takes_one_trip(step, what, alone=alone):
             began = self.clock.monotonic()
-            done = await self._in_one_trip(step, what, intent, change_id)
+            done = await self._in_one_trip(step, what, intent, change_id, probe)
+            if isinstance(done, Saw):
+                return done
         else:
             await self.append(intent)
             began = self.clock.monotonic()
@@ -190,7 +212,9 @@ class Session:
             self.token, change_id, late, command, loss=step.loss, grace=step.grace, beat=beat, stdin=stdin
         )
 
-    async def _in_one_trip(self, step: Step, what: Literal["do", "undo"], intent: Entry, change_id: str) -> Done:
+    async def _in_one_trip(
+        self, step: Step, what: Literal["do", "undo"], intent: Entry, change_id: str, probe: Command | None
+    ) -> Done | Saw:
         """Intent and change together, where the lock host is the host."""
         command = _command(step, what)
         stdin = await self.secrets.stdin_of(command)
@@ -210,7 +234,10 @@ class Session:
                 grace=step.grace,
                 beat=self.lease.beat,
                 stdin=stdin,
+                probe=probe,
             )
+            if isinstance(done, Saw):
+                return done
             self._lease_end = max(self._lease_end, began + self.lease.ttl)  # the trip renewed when it began
             self._written(lines)
             return done

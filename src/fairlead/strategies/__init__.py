@@ -50,7 +50,7 @@ class Strategy(Protocol[F]):
         """All steps that make it live, in order."""
         ...
 
-    def staged(self, service: ServiceSpec, change: ServiceChange, /) -> tuple[Check, ...]:
+    def staged(self, service: ServiceSpec, change: ServiceChange, found: F, /) -> tuple[Check, ...]:
         """What must hold when everything is staged, before the first activation."""
         ...
 

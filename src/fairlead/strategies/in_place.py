@@ -377,9 +377,9 @@ def steps(service: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> tup
     )
 
 
-def staged(service: ServiceSpec, change: ServiceChange) -> tuple[Check, ...]:
-    """Before the switch: the new tree must be what its name says."""
-    return release.tree_checks(_placed(service), change.after)
+def staged(service: ServiceSpec, change: ServiceChange, found: Found) -> tuple[Check, ...]:
+    """Before the switch: a tree that was there already must be what its name says; a new one was proven as it came."""
+    return release.tree_checks(_placed(service), change.after if change.after in found.releases else "")
 
 
 def standing(service: ServiceSpec, change: ServiceChange) -> tuple[Check, ...]:

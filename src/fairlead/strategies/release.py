@@ -20,6 +20,7 @@ from fairlead.model import (
     Check,
     Command,
     Model,
+    Patch,
     Run,
     ServiceChange,
     Step,
@@ -31,9 +32,14 @@ from fairlead.model import (
     shell,
 )
 from fairlead.model.step import Phase
+from fairlead.model.tree import BYTECODE
 from fairlead.strategies import systemd
 
 ID_LENGTH = 12
+PATCH_BYTES, PATCH_WORDS = 4 << 20, 64 << 10
+"""Up to so many bytes of content, and of paths, are sent in one go, and everything else is linked where it lies."""
+SHOWN = 5
+"""How many files are named that somebody has written into a live release."""
 _OURS = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 """Names of releases; any other folder beside them is somebody else's."""
 
@@ -46,17 +52,21 @@ cd -- "$1" 2>/dev/null || { printf 'absent\\n\\nlisting\\n'; exit 0; }
   find . -mindepth 1 -maxdepth 1 -type f -printf 'foreign\\n' -quit
 if [ -L current ]; then printf 'current %s\\n' "$(readlink current)"
 elif [ -e current ]; then echo 'folder current'; fi
-[ -f .live ] && printf 'live %s\\n' "$(head -n 1 .live)"
+[ -f .live ] && { read -r l <.live; printf 'live %s\\n' "$l"; }
 for d in . releases; do [ ! -d "$d" ] || { [ -w "$d" ] && [ -x "$d" ]; } || printf 'shut %s\\n' "$d"; done
 for r in $(ls -1t releases 2>/dev/null); do
   [ -d "releases/$r" ] || continue
   printf 'release %s\\n' "$r"
-  grep -qsF "$r" "releases/$r/"""
+  l=; { read -r l <"releases/$r/"""
     + IDENTITY_FILE
-    + """" || printf 'unnamed %s\\n' "$r"
+    + """"; } 2>/dev/null
+  case $l in *"$r"*) ;; *) printf 'unnamed %s\\n' "$r" ;; esac
 done
-[ -d current/. ] && find current/. ! -type l -printf 'owner %u:%g\\n' | sort -u
-[ -d current/. ] && find current/. -type f -perm /022 -printf 'loose\\n' -quit
+n='-newer .live ! -path *[[:cntrl:]]*'; [ -f .live ] || n=-false
+[ ! -d current/. ] || { set -f; find current/. -name """
+    + BYTECODE
+    + """ -prune -o ! -type l -printf 'owner %u:%g\\n' , -type f -perm /022 -printf 'loose\\n' , \\
+  ! -type d $n -printf 'newer %P\\n'; set +f; } | LC_ALL=C sort -u
 shift; for s; do
   [ -e "shared/$s" ] && printf 'shared %s\\n' "$s"
   d=shared/$s; while [ "$d" != . ]; do [ -d "$d" ] && printf 'had %s\\n' "$d"; d=$(dirname -- "$d"); done
@@ -215,6 +225,13 @@ class Found(Model):
     """The host has rsync."""
     tree: Tree = Tree(entries={})
     """Content of the live release."""
+    newer: tuple[str, ...] = ()
+    """A few files of the live release that are younger than its going live."""
+
+    @property
+    def written_to(self) -> bool:
+        """The live release is no longer what its name promises."""
+        return bool(self.current) and not self.tree.hash.startswith(self.current)
 
 
 def look(service: ServiceSpec) -> Command:
@@ -254,6 +271,7 @@ def read(stdout: str) -> Found:
         shut=tuple(words.get("shut", [])),
         had=tuple(words.get("had", [])),
         tree=parse_listing(listing.encode()),
+        newer=tuple(words.get("newer", [])[:SHOWN]),
     )
 
 
@@ -326,6 +344,7 @@ def change(service: ServiceSpec, tree: Tree, version: str, found: Found) -> Serv
         host=service.host,
         strategy=service.strategy,
         before=found.current,
+        before_tree=found.tree.hash if found.written_to else "",
         after=release_id(tree),
         version=version,
         files=difference(found.tree, tree),
@@ -344,10 +363,21 @@ def steps(service: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> tup
         commit(service, host, tree, found),
         *maintenance(waiting, host, new, on=True),
         *(one for phase, one in migrations.items() if phase == "before"),
-        switch(service, host, new, found.current),
+        switch(service, host, new, found.current).model_copy(update={"warns": written_to(service, found)}),
         *(one for phase, one in migrations.items() if phase == "after"),
         *maintenance(waiting, host, new, on=False),
         *_prune(service, found, new),
+    )
+
+
+def written_to(service: ServiceSpec, found: Found) -> tuple[str, ...]:
+    """What a person has to know of a live release that somebody wrote to."""
+    if not found.written_to:
+        return ()
+    names = f": {', '.join(found.newer)}" if found.newer else ""
+    return (
+        f"{service.name}: {service.path}/releases/{found.current} was written to since it went live{names}; "
+        "a way back leads to what it is now. What a service writes belongs into `shared`",
     )
 
 
@@ -360,14 +390,19 @@ def tree_checks(service: ServiceSpec, *releases: str) -> tuple[TreeCheck, ...]:
     )
 
 
-def staged(service: ServiceSpec, change: ServiceChange) -> tuple[Check, ...]:
-    """Before the switch: the new tree and the one to go back to must be what their names say."""
-    return tree_checks(service, change.after, change.before)
+def staged(service: ServiceSpec, change: ServiceChange, found: Found) -> tuple[Check, ...]:
+    """Before the switch: the one to go back to must be as for `standing`, and the new one what its name says.
+
+    One that is new to the host was proven by the step that gave it its name.
+    """
+    there = change.after if change.after in found.releases else ""
+    return (*tree_checks(service, there), *standing(service, change))
 
 
 def standing(service: ServiceSpec, change: ServiceChange) -> tuple[Check, ...]:
-    """After the way back: what is live must be what its name says."""
-    return tree_checks(service, change.before)
+    """After the way back: what is live must be what its name says, or what was found where it no longer was that."""
+    checks = tree_checks(service, change.before)
+    return tuple(check.model_copy(update={"tree": change.before_tree or check.tree}) for check in checks)
 
 
 def back(
@@ -389,13 +424,16 @@ def back(
     turned = undone.model_copy(
         update={
             "before": undone.after,
+            "before_tree": found.tree.hash if found.written_to else "",
             "after": undone.before,
             "version": "",
             "unnamed": undone.before in found.unnamed,
             "files": difference(found.tree, found.tree),
         }
     )
-    return turned, (switch(service, host, turned.after, turned.before),), staged(service, turned)
+    turn = switch(service, host, turned.after, turned.before)
+    checks = (*standing(service, undone), *standing(service, turned))
+    return turned, (turn.model_copy(update={"warns": written_to(service, found)}),), checks
 
 
 def step(service: ServiceSpec, word: str, title: str, phase: Phase, **more: object) -> Step:
@@ -414,13 +452,14 @@ def step(service: ServiceSpec, word: str, title: str, phase: Phase, **more: obje
 
 def upload(service: ServiceSpec, tree: Tree, found: Found) -> Step:
     """Send the tree to a folder beside the releases; nothing live is touched."""
-    new = release_id(tree)
+    new, link = release_id(tree), _may_link(service, found)
     action = Upload(
         artifact=tree.hash,
         to=f"{service.path}/releases/.part-{new}",
-        link_from=f"{service.path}/releases/{found.current}" if _may_link(service, found) else "",
+        link_from=f"{service.path}/releases/{found.current}" if link else "",
         files=tree.files,
         size=tree.size,
+        patch=_patch(found.tree, tree) if link else None,
         by="" if found.rsync else "tar",
     )
     probe = shell(_UPLOADED, service.path, new, tree.hash, timeout=300)
@@ -440,8 +479,25 @@ def upload(service: ServiceSpec, tree: Tree, found: Found) -> Step:
 
 def _may_link(service: ServiceSpec, found: Found) -> bool:
     """Hard links are only safe from a release that nobody has written to and nobody else may write to."""
-    untouched = bool(found.current) and found.tree.hash.startswith(found.current) and not found.loose
+    untouched = bool(found.current) and not found.written_to and not found.loose
     return untouched and len(found.owners) == 1 and service.owner in ("", found.owners[0])
+
+
+def _patch(old: Tree, new: Tree) -> Patch | None:
+    """What leads from the linked tree to the new one, where that is little; None = let rsync find out.
+
+    A large one is rsync's: it goes on where it was cut off, and shows that it goes on.
+    """
+    change = difference(old, new)
+    sends = sorted((*change.added, *change.changed))
+    size = sum(new.entries[path].size for path in sends)
+    words = sum(len(path.encode()) + 4 for path in (*sends, *change.deleted))
+    known = {path: entry for tree in (old, new) for path, entry in tree.entries.items() if entry.kind == "d"}
+    closed = any(entry.mode & 0o300 != 0o300 for entry in known.values())  # nothing could be put into those
+    turned = any("d" in (old.entries[path].kind, new.entries[path].kind) for path in change.changed)
+    if closed or turned or size > PATCH_BYTES or words > PATCH_WORDS:
+        return None
+    return Patch(sends=tuple(sends), drops=change.deleted, size=size)
 
 
 def _made(service: ServiceSpec, found: Found) -> list[str]:

@@ -62,6 +62,16 @@ def limits(ground: Ground) -> Iterator[Problem]:
             yield ground.problem(("databases", group.name, "names"), what)
 
 
+def stores(ground: Ground) -> Iterator[Problem]:
+    """Backups lie on the host that reaches the database: that is where they are made."""
+    for name, group in ground.file.databases.items():
+        host, reaches = group.backup_store.host, group.reached_from
+        if host not in ("", reaches) and {host, reaches} <= ground.installation.hosts.keys():
+            what = f"backups are written on `{reaches}`, the host that the databases are reached from"
+            path = ("databases", name, "backup_store", "host")
+            yield ground.problem(path, what, f"write `host: {reaches}`, or leave it out")
+
+
 def places(ground: Ground) -> Iterator[Problem]:
     """No two names mean the same database."""
     first = dict[tuple[object, ...], DatabaseSpec]()
@@ -93,4 +103,4 @@ def place_of(database: DatabaseSpec) -> Path:
     return "databases", database.group, "names", database.name
 
 
-RULES = (keys_fit_engine, accounts, belong, limits, places)
+RULES = (keys_fit_engine, accounts, belong, limits, stores, places)

@@ -72,10 +72,12 @@ async def deploy(
         raise CallError("a plan file names its services itself", "leave the services out")
     async with _unless_busy(app):
         made = await app.plan(services) if plan_file is None else await _planned(app, plan_file)
-        await app.must_be_free()
         if not made.steps:
+            await app.must_be_free()
             return _nothing(as_json)
         findings = await app.ready()
+        if any(one.check == "lock" and one.status == "fail" for one in findings):
+            await app.must_be_free()
         if blockers(findings):
             click.echo("\n".join(lines.findings(blockers(findings))), err=True)
             raise NotReady(f"not ready: {why_not(findings)}", "`fairlead ready` shows all gates")
