@@ -9,20 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from fairlead.app.data import Data
 from fairlead.app.opening import open_installation
 from fairlead.checks.backups import check_backups
-from fairlead.checks.databases import check_databases
 from fairlead.checks.host import check_host
 from fairlead.checks.run import Asked, CheckContext, run_checks, together
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation
-from fairlead.engines import ENGINES, store
 from fairlead.errors import Busy, CallError, FairleadError, NotReady, OpenRun, Refused
 from fairlead.journal.history import deployment_of, step_times, timeline
 from fairlead.journal.record import read_record
 from fairlead.journal.store import Store
 from fairlead.journal.target import State, Target
 from fairlead.model import (
-    Backup,
     Check,
     Deployment,
     ErrorShare,
@@ -116,6 +114,11 @@ class Fairlead:
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
 
+    @property
+    def data(self) -> Data:
+        """What can be done with the environment's databases."""
+        return Data(self)
+
     # -- looking
 
     async def check(self, checks: Iterable[Check]) -> list[Finding]:
@@ -125,7 +128,7 @@ class Fairlead:
 
     async def health(self) -> list[Finding]:
         """Every service and every database, all at once, in under ten seconds."""
-        services, databases = await asyncio.gather(self._services(), self._databases())
+        services, databases = await asyncio.gather(self._services(), self.data.check())
         return [*services, *databases]
 
     async def _services(self) -> list[Finding]:
@@ -138,7 +141,7 @@ class Fairlead:
         places = [Asked("host", name, self._host(name)) for name in self._used_hosts()]
         lock = Asked("lock", self.environment.lock_host, self._lock_is_free())
         asked = await asyncio.gather(
-            together([*places, lock], HEALTH_LIMIT), self._services(), self._databases(), self._backups()
+            together([*places, lock], HEALTH_LIMIT), self._services(), self.data.check(), self._backups()
         )
         own, services, databases, backups = asked
         return [*own, *map(_no_gate, services), *databases, *backups]
@@ -148,7 +151,7 @@ class Fairlead:
         places = [Asked("host", name, self._host(name)) for name in self._used_hosts()]
         lock = Asked("lock", self.environment.lock_host, self._lock_is_free())
         findings, databases, last = await asyncio.gather(
-            together([*places, lock], HEALTH_LIMIT), self._databases(), self._last()
+            together([*places, lock], HEALTH_LIMIT), self.data.check(), self._last()
         )
         return Status(
             environment=self.environment.name,
@@ -164,28 +167,22 @@ class Fairlead:
         except FairleadError:
             return None  # the host's own finding says why
 
-    async def databases(self) -> list[Finding]:
-        """Is every database of the installation reachable from the host that must reach it?"""
-        return await self._databases()
-
-    async def _databases(self) -> list[Finding]:
-        return await check_databases(self.installation.databases, self.hosts, self.secrets, limit=HEALTH_LIMIT)
-
     async def _backups(self) -> list[Finding]:
-        return await check_backups(self._own_databases(), self.hosts, now=self.clock.now())
+        return await check_backups(self.own_databases(), self.hosts, now=self.clock.now())
 
-    def _own_databases(self) -> list[DatabaseSpec]:
+    def own_databases(self) -> list[DatabaseSpec]:
+        """The databases of this environment."""
         return [d for d in self.installation.databases if d.environment == self.environment.name]
 
     def _used_hosts(self) -> list[str]:
         names = [self.environment.lock_host, *(s.host for s in self.environment.services.values() if s.host)]
-        return list(dict.fromkeys([*names, *(database.host for database in self._own_databases())]))
+        return list(dict.fromkeys([*names, *(database.host for database in self.own_databases())]))
 
     async def _host(self, name: str) -> Finding:
-        with_sqlite = any(d.engine == "sqlite" and d.host == name for d in self._own_databases())
+        with_sqlite = any(d.engine == "sqlite" and d.host == name for d in self.own_databases())
         services = self.environment.services.values()
         folders = [s.path for s in services if s.host == name and s.strategy != "verify_only"]
-        folders += [d.store.path for d in self._own_databases() if d.store.host == name]
+        folders += [d.store.path for d in self.own_databases() if d.store.host == name]
         return await check_host(self.hosts, name, python=with_sqlite, folders=tuple(dict.fromkeys(folders)))
 
     async def _lock_is_free(self) -> Finding:
@@ -465,54 +462,6 @@ class Fairlead:
         if report is None:
             raise NotReady("the local history could not be written", "; ".join(self.store.warnings))
         return report
-
-    # -- backups
-
-    async def backup(self, names: Iterable[str] = ()) -> list[Finding]:
-        """Back up the environment's databases, or those named, and prove each copy."""
-        databases = self._named(names)
-        groups: dict[tuple[str, str], list[DatabaseSpec]] = {}
-        for database in databases:
-            groups.setdefault((database.engine, database.host), []).append(database)
-        made = await asyncio.gather(*(self._backup(group) for group in groups.values()))
-        found = {finding.subject: finding for several in made for finding in several}
-        return [found[database.name] for database in databases]
-
-    async def _backup(self, databases: list[DatabaseSpec]) -> list[Finding]:
-        try:
-            host = await self.hosts.get(databases[0].host)
-            engine = ENGINES[databases[0].engine]
-            return [made.finding for made in await engine.backup(host, databases, self.secrets)]
-        except FairleadError as error:
-            return [
-                Finding(check="backup", subject=d.name, status="unknown", says=error.what, hint=error.hint)
-                for d in databases
-            ]
-
-    async def backups(self) -> list[Backup]:
-        """What lies in the environment's backup stores, oldest first."""
-        stores: dict[str, set[str]] = {}
-        for database in self._own_databases():
-            stores.setdefault(database.store.host, set()).add(database.store.path)
-        found = [await store.backups(await self.hosts.get(host), paths) for host, paths in stores.items()]
-        return sorted((one for several in found for one in several), key=lambda one: one.started)
-
-    async def restore(self, name: str, into: str, file: str = "") -> Finding:
-        """Write the newest proven backup of a database, or the named one, into a new file on its host, and prove it."""
-        database = self._named([name])[0]
-        host = await self.hosts.get(database.store.host)
-        found = [one for one in await store.backups(host, [database.store.path]) if one.database == name and one.proven]
-        chosen = [one for one in found if file in ("", one.file)]
-        if not chosen:
-            raise CallError(f"no proven backup {file}".rstrip() + f" of {name}", "`fairlead db backups` lists them")
-        newest = max(chosen, key=lambda one: one.started)
-        return await ENGINES[database.engine].restore(host, newest, database, into, self.secrets)
-
-    def _named(self, names: Iterable[str]) -> list[DatabaseSpec]:
-        own, chosen = self._own_databases(), list(names)
-        if unknown := [name for name in chosen if name not in {d.name for d in own}]:
-            raise CallError(f"no database {unknown[0]!r} in {self.environment.name}", ", ".join(d.name for d in own))
-        return [database for database in own if not chosen or database.name in chosen]
 
     def _tell(self, kind: str, says: str) -> None:
         self._hear(Event.model_validate({"at": self.clock.now(), "kind": kind, "says": says}))

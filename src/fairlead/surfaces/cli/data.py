@@ -23,7 +23,7 @@ async def check(app: Fairlead, as_json: bool) -> int:
 
     Example: fairlead db check -e production
     """
-    found = await app.databases()
+    found = await app.data.check()
     reached = sum(not one.blocks for one in found)
     if as_json:
         emit_json({"reachable": reached, "total": len(found), "findings": found})
@@ -41,7 +41,7 @@ async def backup(app: Fairlead, as_json: bool, names: tuple[str, ...]) -> int:
 
     Example: fairlead db backup -e production crm consent
     """
-    found = await app.backup(names)
+    found = await app.data.backup(names)
     made = sum(not one.blocks for one in found)
     if as_json:
         emit_json({"made": made, "total": len(found), "findings": found})
@@ -58,7 +58,7 @@ async def backups(app: Fairlead, as_json: bool) -> int:
 
     Example: fairlead db backups -e production
     """
-    found = await app.backups()
+    found = await app.data.backups()
     if as_json:
         emit_json({"backups": found})
     else:
@@ -79,7 +79,7 @@ async def restore(app: Fairlead, as_json: bool, name: str, into: str, file: str)
 
     Example: fairlead db restore crm --into data/crm-restored.db -e production
     """
-    found = await app.restore(name, into, file)
+    found = await app.data.restore_into(name, into, file)
     if as_json:
         emit_json({"ok": not found.blocks, "finding": found})
     else:
