@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from fairlead.checks.databases import check_databases
 from fairlead.config import DatabaseSpec
 from fairlead.engines import ENGINES, store
 from fairlead.errors import CallError, FairleadError
-from fairlead.model import Backup, Finding
+from fairlead.model import Backup, Finding, Ledger, Plan, as_where
+from fairlead.plan.restore import Chosen, plan_restore, plan_undo, restore_label
 
 if TYPE_CHECKING:
     from fairlead.app.facade import Fairlead
@@ -60,15 +61,96 @@ class Data:
         return sorted((one for several in found for one in several), key=lambda one: one.started)
 
     async def restore_into(self, name: str, into: str, file: str = "") -> Finding:
-        """Write the newest proven backup of a database, or the named one, into a new file on its host, and prove it."""
+        """Write the newest proven backup of a database, or the named one, into a new database or file, and prove it."""
         database = self.named([name])[0]
         host = await self._app.hosts.get(database.store.host)
-        found = [one for one in await store.backups(host, [database.store.path]) if one.database == name and one.proven]
-        chosen = [one for one in found if file in ("", one.file)]
+        chosen = await self._backup_of(database, file)
+        return await ENGINES[database.engine].restore(host, chosen, database, into, self._app.secrets)
+
+    async def plan_restore(self, names: Iterable[str], file: str = "", *, end_blockers: bool = False) -> Plan:
+        """What it takes to take databases back to their newest proven backups, or one of them to the named one.
+
+        Raises CallError where a backup is missing. Looks at the hosts, changes nothing.
+        """
+        now, databases = self._app.clock.now(), self.named(names)
+
+        async def make() -> Plan:
+            backups = await asyncio.gather(*(self._backup_of(database, file) for database in databases))
+            chosen = [
+                Chosen(database, backup, restore_label(database.name, backup, now))
+                for database, backup in zip(databases, backups, strict=True)
+            ]
+            return plan_restore(self._app.installation, self._app.environment, chosen, end_blockers=end_blockers)
+
+        self._app.remake = make
+        return await make()
+
+    async def plan_undo(self, names: Iterable[str]) -> Plan:
+        """What it takes to make live again what the last restore of each of these databases has kept.
+
+        Raises CallError where nothing is kept.
+        """
+        databases = self.named(names)
+
+        async def make() -> Plan:
+            labels = await self._kept_under(databases)
+            return plan_undo(self._app.installation, self._app.environment, [(d, labels[d.name]) for d in databases])
+
+        self._app.remake = make
+        return await make()
+
+    async def _kept_under(self, databases: Iterable[DatabaseSpec]) -> dict[str, str]:
+        """The labels of the last swaps that stand."""
+        found: dict[str, str] = {}
+        wanted = {database.name: database for database in databases}
+        async for plan in self._app.finished_plans():
+            for name in (plan.labels.keys() & wanted.keys()) - found.keys():
+                if await self._stands(wanted[name], plan.labels[name]):
+                    found[name] = plan.labels[name]
+            if len(found) == len(wanted):
+                return found
+        missing = ", ".join(sorted(wanted.keys() - found.keys()))
+        what = f"nothing is kept of {missing} that could be made live again"
+        raise CallError(what, "`fairlead history` shows what was restored")
+
+    async def _stands(self, database: DatabaseSpec, label: str) -> bool:
+        host = await self._app.hosts.get(database.host)
+        result = await host.run(ENGINES[database.engine].swap_probe(database, label))
+        return result.ok and as_where(result.stdout) == "after"
+
+    async def estimates(self, names: Iterable[str], file: str = "") -> list[Ledger]:
+        """What was written to these databases since the backups that are chosen, as far as is known."""
+
+        async def one(database: DatabaseSpec) -> Ledger:
+            host = await self._app.hosts.get(database.host)
+            backup = await self._backup_of(database, file)
+            return await ENGINES[database.engine].estimate(host, database, backup, self._app.secrets)
+
+        return list(await asyncio.gather(*(one(database) for database in self.named(names))))
+
+    async def ledgers(self, labels: Mapping[str, str]) -> list[Ledger]:
+        """What the live databases and those kept under these labels differ in."""
+
+        async def one(database: DatabaseSpec) -> Ledger:
+            host = await self._app.hosts.get(database.host)
+            label = labels[database.name]
+            return await ENGINES[database.engine].ledger(host, database, label, self._app.secrets)
+
+        return list(await asyncio.gather(*(one(database) for database in self.named(labels))))
+
+    async def kept(self, names: Iterable[str]) -> list[Ledger]:
+        """The same for what the last restore of each of these databases has kept."""
+        return await self.ledgers(await self._kept_under(self.named(names)))
+
+    async def _backup_of(self, database: DatabaseSpec, file: str) -> Backup:
+        """The newest proven backup, or the named one."""
+        host = await self._app.hosts.get(database.store.host)
+        there = await store.backups(host, [database.store.path])
+        chosen = [one for one in there if one.database == database.name and one.proven and file in ("", one.file)]
         if not chosen:
-            raise CallError(f"no proven backup {file}".rstrip() + f" of {name}", "`fairlead db backups` lists them")
-        newest = max(chosen, key=lambda one: one.started)
-        return await ENGINES[database.engine].restore(host, newest, database, into, self._app.secrets)
+            what = f"no proven backup {file}".rstrip() + f" of {database.name}"
+            raise CallError(what, "`fairlead db backups` lists them")
+        return max(chosen, key=lambda one: one.started)
 
     def named(self, names: Iterable[str]) -> list[DatabaseSpec]:
         """These databases of the environment, or all. Raises CallError for a name that is not among them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +78,10 @@ def _silent(event: Event) -> None:
     del event
 
 
+async def _not_here() -> Plan:
+    raise NotReady("a plan about data is carried out by the command that made it", "make it again")
+
+
 @dataclass
 class Fairlead:
     """One installation and one of its environments, with the connections that looking at it needs.
@@ -93,6 +97,8 @@ class Fairlead:
     changing: bool = field(default=False, init=False)
     """A run is going on: a request to stop is heeded between two steps."""
     _undone_run: str = field(default="", init=False)
+    remake: Callable[[], Awaitable[Plan]] = field(default=_not_here, init=False)
+    """Makes the plan that was made last, if it is one about data, from what is on the hosts now."""
     _known: bool = field(default=False, init=False)
     """The run's end stands in the local history."""
 
@@ -294,6 +300,8 @@ class Fairlead:
         """
         if plan.kind == "rollback":
             return await self._plan_rollback(self._undone_run)
+        if plan.kind == "restore":
+            return await self.remake()
         if plan.kind == "adopt":
             return _as_seen(plan, await self.plan_adopt(plan.services[0].service))
         uploads = {step.service: step.do.artifact for step in plan.steps if isinstance(step.do, Upload)}
@@ -367,6 +375,14 @@ class Fairlead:
         raise CallError(
             f"no finished deployment {run}".rstrip() + f" in {self.environment.name}", "see `fairlead history`"
         )
+
+    async def finished_plans(self) -> AsyncIterator[Plan]:
+        """The plans of the environment's runs that were carried out to their end, newest first."""
+        target = await self._lock_target()
+        for head in reversed(await target.list()):
+            deployment, plan = await self._reconstruct(target, head.run)
+            if deployment.state == "done" and plan is not None:
+                yield plan
 
     def _place(self) -> tuple[str, str]:
         return self.environment.name, self.environment.lock_host

@@ -10,7 +10,7 @@ from fairlead.model.finding import Finding, Status, blockers, why_not
 from fairlead.model.ledger import Ledger, TableLedger
 from fairlead.model.plan import Inventory, Lease, Plan, ServiceChange, Untouched, WatchRules, WatchTarget
 from fairlead.model.record import Entry, Receipt, RecordLine, StepFact, step_fact
-from fairlead.model.step import Action, Patch, Run, Step, Upload, Where, as_where
+from fairlead.model.step import Action, Patch, Run, Step, Upload, Where, as_where, turned
 from fairlead.model.tree import IDENTITY_FILE, LISTING, Difference, Tree, difference, parse_listing
 
 __all__ = [
@@ -64,5 +64,6 @@ __all__ = [
     "sha256",
     "shell",
     "step_fact",
+    "turned",
     "why_not",
 ]

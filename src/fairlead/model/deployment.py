@@ -4,7 +4,7 @@ from typing import Literal
 
 from fairlead.model.base import Model
 from fairlead.model.finding import Finding
-from fairlead.model.plan import WatchRules
+from fairlead.model.plan import Kind, WatchRules
 from fairlead.model.step import Phase
 
 State = Literal["open", "done", "back", "closed", "nothing"]
@@ -58,7 +58,7 @@ class Deployment(Model):
     id: str
     project: str
     environment: str
-    kind: Literal["deploy", "rollback", "adopt"]
+    kind: Kind
     state: State
     plan: str
     """Hash of the plan."""

@@ -8,6 +8,9 @@ from fairlead.model.check import Check, DatabaseCheck
 from fairlead.model.step import Step
 from fairlead.model.tree import Difference
 
+Kind = Literal["deploy", "rollback", "adopt", "restore", "provision"]
+"""What a plan is for."""
+
 PLAN_FORMAT = 1
 
 
@@ -117,7 +120,7 @@ class Plan(Model):
     """
 
     format: int = PLAN_FORMAT
-    kind: Literal["deploy", "rollback", "adopt"]
+    kind: Kind
     project: str
     environment: str
     lock_host: str
@@ -127,6 +130,8 @@ class Plan(Model):
     """In the order of activation; unchanged services are left out."""
     databases: tuple[str, ...] = ()
     """Databases that will be backed up or changed."""
+    labels: dict[str, str] = {}
+    """By database, by its name in fairlead.yml: the label under which what it was replaced for is kept."""
     untouched: Untouched = Untouched()
     steps: tuple[Step, ...]
     """Stage steps run in parallel by service; activate steps strictly in this order; close steps after the watch."""

@@ -12,10 +12,22 @@ Back = Literal["reversible", "stays", "by_data", "no"]
 Phase = Literal["stage", "activate", "close"]
 
 
+_TURNED = """\
+case $("$@" | tail -n 1) in
+before) echo after;; after) echo before;; between) echo between;; *) echo cannot_tell;;
+esac
+"""
+
+
 def as_where(words: str) -> Where:
     """The last word of what a probe has printed; one that is none of the four is `cannot_tell`."""
     last = words.split()[-1:]
     return next((known for known in get_args(Where) if [known] == last), "cannot_tell")
+
+
+def turned(probe: Command) -> Command:
+    """The probe of a step that does what another one takes back."""
+    return probe.model_copy(update={"argv": ("sh", "-c", _TURNED, "fairlead", *probe.argv)})
 
 
 class Run(Model):

@@ -58,6 +58,10 @@ class Strategy(Protocol[F]):
         """What must hold after the way back, beside health and identity."""
         ...
 
+    def fence(self, service: ServiceSpec, host: HostSpec, /, *, on: bool) -> tuple[Step, ...]:
+        """Keep the live release from writing, or let it write again, whichever release it is; empty = it cannot."""
+        ...
+
     def back(
         self, service: ServiceSpec, host: HostSpec, undone: ServiceChange, found: F, /
     ) -> tuple[ServiceChange, tuple[Step, ...], tuple[Check, ...]]:

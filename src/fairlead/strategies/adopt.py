@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from fairlead.config import ServiceSpec
 from fairlead.errors import NotReady
-from fairlead.model import LISTING, Check, Command, Inventory, Model, Run, ServiceChange, Step, TreeCheck, shell
+from fairlead.model import LISTING, Check, Command, Inventory, Model, Run, ServiceChange, Step, TreeCheck, shell, turned
 from fairlead.strategies import release
 from fairlead.strategies.release import ID_LENGTH, step
 
@@ -118,11 +118,6 @@ set -e; cd -- "$1"
 case $(readlink current) in "releases/$2") rm -f current;; esac
 rm -f .live .current.new; sync .
 """
-_TURNED = """\
-case $("$@" | tail -n 1) in
-before) echo after;; after) echo before;; between) echo between;; *) echo cannot_tell;;
-esac
-"""
 
 
 class Found(Model):
@@ -216,8 +211,8 @@ def back(
             f"{undone.service} runs {found.current or 'nothing'}, not {undone.after} which was adopted",
             "`fairlead history` shows what came after it; roll that back first",
         )
-    turned = undone.model_copy(update={"before": undone.after, "after": "", "version": "", "inventory": None})
-    return turned, tuple(_turned(each) for each in way_back), ()
+    reversed_change = undone.model_copy(update={"before": undone.after, "after": "", "version": "", "inventory": None})
+    return reversed_change, tuple(_turned(each) for each in way_back), ()
 
 
 def _turned(undone: Step) -> Step:
@@ -229,7 +224,7 @@ def _turned(undone: Step) -> Step:
             "phase": "activate",
             "do": Run(command=undone.undo) if undone.undo else undone.do,
             "undo": do,
-            "probe": shell(_TURNED, *undone.probe.argv, timeout=undone.probe.timeout),
+            "probe": turned(undone.probe),
             "shows": undone.shows_back,
             "shows_back": undone.shows,
             "warns": (),

@@ -377,6 +377,11 @@ def steps(service: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> tup
     )
 
 
+def fence(service: ServiceSpec, host: HostSpec, *, on: bool) -> tuple[Step, ...]:
+    """Maintenance of whichever release is live."""
+    return release.fence(_placed(service), host, on=on)
+
+
 def staged(service: ServiceSpec, change: ServiceChange, found: Found) -> tuple[Check, ...]:
     """Before the switch: a tree that was there already must be what its name says; a new one was proven as it came."""
     return release.tree_checks(_placed(service), change.after if change.after in found.releases else "")

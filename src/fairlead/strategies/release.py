@@ -608,6 +608,11 @@ def maintenance(service: ServiceSpec, host: HostSpec, new: str, *, on: bool) -> 
     )
 
 
+def fence(service: ServiceSpec, host: HostSpec, *, on: bool) -> tuple[Step, ...]:
+    """Maintenance of whichever release is live."""
+    return maintenance(service, host, "-", on=on)
+
+
 def migrate(service: ServiceSpec, migration: MigrationSpec, folder: str) -> Step:
     """Migrate the databases with the commands of the release in `folder`."""
 

@@ -18,13 +18,17 @@ from fairlead.surfaces.cli.frame import command, emit_json, options
 EXITS = {"done": 0, "back": 3, "closed": 0, "nothing": 0, "open": 4}
 
 
-def approval(function: click.decorators.FC) -> click.decorators.FC:
+def consent(function: click.decorators.FC) -> click.decorators.FC:
     """Options of everything that a person must approve."""
-    function = click.option("--no-watch", is_flag=True, help="Do not watch afterwards.")(function)
     function = click.option("--reason", default="", help="Why; goes into the record.")(function)
     return click.option("--yes", is_flag=True, help="Do not ask; see `docs/reference.md` for where this is allowed.")(
         function
     )
+
+
+def approval(function: click.decorators.FC) -> click.decorators.FC:
+    """The same, for what is watched afterwards."""
+    return consent(click.option("--no-watch", is_flag=True, help="Do not watch afterwards.")(function))
 
 
 @click.command(name="plan")
@@ -81,7 +85,7 @@ async def deploy(
         if blockers(findings):
             click.echo("\n".join(lines.findings(blockers(findings))), err=True)
             raise NotReady(f"not ready: {why_not(findings)}", "`fairlead ready` shows all gates")
-    _approve(app, made, yes=yes, from_file=plan_file is not None)
+    approve(app, made, yes=yes, from_file=plan_file is not None)
     return _ended(await app.deploy(made, reason=reason, watch=not no_watch), as_json)
 
 
@@ -114,7 +118,7 @@ def _nothing(as_json: bool) -> int:
     return 0
 
 
-def _approve(app: Fairlead, made: Plan, *, yes: bool, from_file: bool) -> None:
+def approve(app: Fairlead, made: Plan, *, yes: bool, from_file: bool) -> None:
     """A person says yes to exactly this plan; `--yes` counts for a plan that was seen, or where that is allowed."""
     if yes and (from_file or app.environment.unattended):
         return
@@ -142,11 +146,12 @@ def _ended(deployment: Deployment | None, as_json: bool) -> int:
     if as_json:
         emit_json({"deployment": deployment})
     else:
-        click.echo(_told(deployment))
+        click.echo(told(deployment))
     return EXITS[deployment.state]
 
 
-def _told(one: Deployment) -> str:
+def told(one: Deployment) -> str:
+    """How a run ended, for people."""
     took = one.ended - one.started
     if one.state == "done":
         live = ", ".join(f"{name} {lines.ascii_path(version)}" for name, version in one.versions.items())
@@ -181,7 +186,7 @@ async def adopt(
         else:
             click.echo("\n".join(lines.plan(made)))
         return 0
-    _approve(app, made, yes=yes, from_file=False)
+    approve(app, made, yes=yes, from_file=False)
     return _ended(await app.deploy(made, reason=reason or "adopt", watch=not no_watch), as_json)
 
 
@@ -203,7 +208,7 @@ async def rollback(app: Fairlead, as_json: bool, run: str, yes: bool, reason: st
             raise Refused("not approved, nothing was changed", "say `--yes`, or run it in a terminal")
         return _went_back(await app.go_back(reason or "rollback"), as_json)
     made = await app.plan_rollback(run)
-    _approve(app, made, yes=yes, from_file=False)
+    approve(app, made, yes=yes, from_file=False)
     return _ended(await app.deploy(made, reason=reason or "rollback", watch=not no_watch), as_json)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypedDict, Unpack
+
 import click
 
 from fairlead.app import Fairlead
-from fairlead.model import blockers
+from fairlead.errors import CallError
+from fairlead.model import Finding, blockers
 from fairlead.surfaces.cli import lines
+from fairlead.surfaces.cli.change import EXITS, approve, consent, told
 from fairlead.surfaces.cli.frame import command, emit_json, options
 
 
@@ -66,22 +70,78 @@ async def backups(app: Fairlead, as_json: bool) -> int:
     return 0
 
 
+class _How(TypedDict):
+    """What a restore is told beside names."""
+
+    into: str
+    file: str
+    undo: bool
+    end_blockers: bool
+
+
 @db.command(name="restore")
-@click.argument("name")
-@click.option("--into", required=True, help="A file on the database's host that does not exist yet.")
+@click.argument("names", nargs=-1, required=True)
+@click.option("--into", default="", help="Only into a new database, or a new file, of this name.")
 @click.option(
     "--backup", "file", default="", help="Which backup, as `db backups` names it; else the newest proven one."
 )
+@click.option("--undo", is_flag=True, help="Make live again what the last restore has kept.")
+@click.option("--end-blockers", is_flag=True, help="Sessions that hold a lock and do nothing may be ended.")
+@consent
 @options
 @command
-async def restore(app: Fairlead, as_json: bool, name: str, into: str, file: str) -> int:
-    """Write a backup into a new file beside the live database, and prove it there. The live database is not touched.
+async def restore(
+    app: Fairlead, as_json: bool, names: tuple[str, ...], yes: bool, reason: str, **how: Unpack[_How]
+) -> int:
+    """Take databases back to a backup: restored beside the live one, proven there, swapped in; what was live is kept.
 
-    Example: fairlead db restore crm --into data/crm-restored.db -e production
+    Example: fairlead db restore crm --reason "the import went wrong" -e production
     """
-    found = await app.data.restore_into(name, into, file)
+    _refuse(names, how)
+    if how["into"]:
+        return _new(await app.data.restore_into(names[0], how["into"], how["file"]), as_json)
+    if how["undo"]:
+        made = await app.data.plan_undo(names)
+    else:
+        made = await app.data.plan_restore(names, how["file"], end_blockers=how["end_blockers"])
+        click.echo("\n".join(lines.ledgers(await app.data.estimates(names, how["file"]))), err=True)
+    approve(app, made, yes=yes, from_file=False)
+    deployment = await app.deploy(made, reason=reason or ("undo a restore" if how["undo"] else "restore"), watch=False)
+    ledgers = await app.data.ledgers(made.labels) if deployment.state == "done" else []
+    if as_json:
+        emit_json({"deployment": deployment, "kept": made.labels, "ledgers": ledgers})
+    else:
+        click.echo("\n".join([told(deployment), *lines.ledgers(ledgers)]))
+    return EXITS[deployment.state]
+
+
+def _refuse(names: tuple[str, ...], how: _How) -> None:
+    if (how["into"] or how["file"]) and len(names) > 1:
+        raise CallError("one backup, or one new name, is for one database", "name one")
+    if how["undo"] and (how["into"] or how["file"]):
+        raise CallError("--undo makes live what is kept: it takes neither --backup nor --into")
+
+
+def _new(found: Finding, as_json: bool) -> int:
     if as_json:
         emit_json({"ok": not found.blocks, "finding": found})
     else:
         click.echo("\n".join(lines.findings([found])))
     return 1 if found.blocks else 0
+
+
+@db.command(name="ledger")
+@click.argument("names", nargs=-1, required=True)
+@options
+@command
+async def ledger(app: Fairlead, as_json: bool, names: tuple[str, ...]) -> int:
+    """What live databases and those that the last restore has kept differ in, table by table. Shows numbers, no values.
+
+    Example: fairlead db ledger crm -e production
+    """
+    found = await app.data.kept(names)
+    if as_json:
+        emit_json({"ledgers": found})
+    else:
+        click.echo("\n".join(lines.ledgers(found)))
+    return 0

@@ -8,7 +8,7 @@ from typing import TextIO
 
 import click
 
-from fairlead.model import Backup, Deployment, Event, Finding, Inventory, Plan, Step, blockers
+from fairlead.model import Backup, Deployment, Event, Finding, Inventory, Ledger, Plan, Step, TableLedger, blockers
 
 SIGNS = {"ok": "✓", "warn": "!", "fail": "✗", "unknown": "?"}
 PHASES = {
@@ -195,3 +195,19 @@ class Progress:
 
     def _say(self, sign: str, says: str) -> None:
         click.echo(f"{time.monotonic() - self.began:6.1f} s {sign} {ascii_path(says)}", file=self.out)
+
+
+def ledgers(found: Iterable[Ledger]) -> list[str]:
+    """What was written, database by database: only tables that are not known to be equal."""
+    told = []
+    for one in found:
+        since = "live and kept" if one.kind == "exact" else "since the backup, estimated"
+        told.append(f"{one.database}: {since}: {'' if one.differing else 'no table differs'}".rstrip(": "))
+        told += [f"    {ascii_path(table.table)}: {_rows(table)}" for table in one.differing]
+    return told
+
+
+def _rows(table: TableLedger) -> str:
+    counted = (("only live", table.only_live), ("only kept", table.only_kept), ("changed", table.changed))
+    numbers = ", ".join(f"{number} {word}" for word, number in counted if number is not None)
+    return "; ".join(part for part in (numbers, table.says) if part) or "not known"
