@@ -5,6 +5,7 @@ What is seen is asked with psql alone and shares nothing with the product.
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -95,7 +96,7 @@ class Trial:
 
     async def words(self) -> tuple[str, str]:
         """What the probes of shadow and swap say."""
-        said = [await self.run(name) for name in ("shadow_probe", "swap_probe")]
+        said = await asyncio.gather(self.run("shadow_probe"), self.run("swap_probe"))
         assert all(one.ok and one.stdout for one in said), said
         return said[0].stdout.split()[-1], said[1].stdout.split()[-1]
 

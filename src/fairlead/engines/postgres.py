@@ -21,6 +21,8 @@ PING_LIMIT = 6.5
 """Seconds that all databases of one host have for answering."""
 SWAP_LIMIT = 180.0
 """Seconds that a swap has, waiting for long transactions included."""
+LOGIN_LIMIT = 20
+"""Seconds that a login of a swap may take: a busy server is no reason to leave one half-done."""
 LEDGER_LIMIT = 1800.0
 """Seconds that the comparison of one database has."""
 LONGEST_NAME = 63
@@ -189,7 +191,7 @@ def _step(
     own, _, _ = store.program("postgres").rpartition("\nrun(")
     secret = store.account(database, maintenance=True)[1]
     names = {"shadow": shadow_name(database, label), "kept": kept_name(database, label), "live": database.database}
-    server = _item(database, maintenance=True, key=0)
+    server = _item(database, maintenance=True, key=0) | {"wait": LOGIN_LIMIT}
     args = {"name": database.name, "server": server, "label": label} | names | dict(more or {})
     argv = ("python3", "-c", own + package_text("engines/postgres_swap.remote"), verb, canonical(args))
     return Command(argv=argv, stdin=_as_line(secret) if secret else None, timeout=timeout)
