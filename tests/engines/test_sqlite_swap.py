@@ -433,6 +433,16 @@ async def test_a_table_that_is_made_again_goes_on_counting(here: Place) -> None:
     assert number(live(here), "newer", "b") == 42
 
 
+async def test_the_backup_may_have_counted_further(here: Place) -> None:
+    rich(live(here))
+    on(live(here), "update sqlite_sequence set seq = 90")
+    backup = await backed_up(here)
+    on(live(here), "update sqlite_sequence set seq = 5")
+    await well(here, sqlite.shadow_command(CRM, backup, LABEL))
+    await well(here, SWAP)
+    assert number(live(here)) == 91
+
+
 async def test_counters_are_kept_though_the_backup_had_none(here: Place) -> None:
     make(live(here))
     backup = await backed_up(here)
@@ -983,6 +993,38 @@ async def test_clients_lose_no_row_and_see_no_mixture(here: Place, wal: bool) ->
     assert {(generation, torn) for generation, torn, _ in seen} == {("1", "0"), ("2", "0")}
 
 
+GAP = """
+def wake(path):
+    db = sqlite3.connect(path)
+    with db:
+        db.execute("insert into people (name) values ('gap')")
+    db.close()
+
+
+def exchange("""
+
+
+@MODES
+@pytest.mark.parametrize("times", ["== 0", "< 4", ">= 0"], ids=["once", "four times", "always"])
+async def test_what_is_written_between_copy_and_lock_is_noticed(here: Place, wal: bool, times: str) -> None:
+    """The moment at which a row could be lost, made to happen."""
+    await ready(here, wal)
+    release = '                keeper.execute("rollback")\n'
+    woken = SWAP.argv[2].replace(
+        release, release + f"            if attempt {times}:\n                wake(item['path'])\n"
+    )
+    woken = woken.replace("def exchange(", GAP)
+    assert woken.count("wake(") == 2
+    told = await run(here, SWAP.model_copy(update={"argv": (*SWAP.argv[:2], woken, *SWAP.argv[3:])}))
+    if times == ">= 0":
+        assert told["says"] == "data/crm.db is written to without a pause"
+        assert (await words(here), on(live(here), "select count(*) from people where name = 'gap'")) == (READY, [(6,)])
+    else:
+        assert told["says"] == "swapped"
+        assert on(kept(here), "select count(*) from people where name = 'gap'") == [(1 if times == "== 0" else 4,)]
+        assert "gap" not in marks(live(here))
+
+
 # -- what was written since
 
 
@@ -994,7 +1036,7 @@ def counts(ledger: Ledger) -> dict[str, tuple[int | None, int | None, int | None
     return {one.table: (one.only_live, one.only_kept, one.changed, one.exact) for one in ledger.tables}
 
 
-TYPES = ("1", "1.5", "'1'", "x'31'", "null", "''", "'a'", "'A'", "'🚢'", "-0.5", "'o''k'", "9007199254740993")
+TYPES = ("1", "1.0", "1.5", "'1'", "x'31'", "null", "''", "'a'", "'A'", "'🚢'", "-0.5", "'o''k'", "9007199254740993")
 SHAPES = {
     "numbered": "(id integer primary key, a, b text collate nocase)",
     "a b": "(k text, l int, a, b, primary key (k, l))",
@@ -1070,6 +1112,21 @@ async def test_the_ledger_equals_the_truth(here: Place, seed: int) -> None:
     assert (ledger.kind, counts(ledger)) == ("exact", truth(live(here), kept(here)))
     assert any(one.changed for one in ledger.tables) and all(one.only_kept for one in ledger.tables[:1])
     assert listed(here) == ["crm.db", "crm.db__kept", "crm.db__kept.json"], "what it compares with is gone again"
+
+
+SUBTLE = [("'a'", "'A'"), ("1", "1.0"), ("'1'", "1"), ("x'61'", "'a'"), ("null", "''"), ("'a'", "'a '")]
+
+
+@pytest.mark.parametrize("key", ["id integer primary key", "id"], ids=["with a key", "without"])
+@pytest.mark.parametrize("pair", SUBTLE, ids=" is not ".join)
+async def test_the_ledger_tells_what_sqlite_holds_to_be_equal(here: Place, key: str, pair: tuple[str, str]) -> None:
+    live(here).parent.mkdir()
+    on(live(here), f"create table t ({key}, a collate nocase)", f"insert into t values (1, {pair[0]}), (2, 'same')")
+    await well(here, sqlite.shadow_command(CRM, await backed_up(here), LABEL))
+    on(live(here), f"update t set a = {pair[1]} where id = 1")
+    await well(here, SWAP)
+    expected = (0, 0, 1, True) if "primary" in key else (1, 1, 0, True)
+    assert counts(await sqlite.ledger(here.host, CRM, LABEL, NONE)) == {"t": expected}
 
 
 async def test_a_ledger_says_what_limits_it(here: Place) -> None:

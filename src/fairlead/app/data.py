@@ -136,7 +136,7 @@ class Data:
             label = labels[database.name]
             return await ENGINES[database.engine].ledger(host, database, label, self._app.secrets)
 
-        return list(await asyncio.gather(*(one(database) for database in self.named(labels))))
+        return list(await asyncio.gather(*(one(d) for d in self._app.own_databases() if d.name in labels)))
 
     async def kept(self, names: Iterable[str]) -> list[Ledger]:
         """The same for what the last restore of each of these databases has kept."""

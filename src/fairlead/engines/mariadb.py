@@ -24,6 +24,8 @@ PING_LIMIT = 7.0
 """Seconds that all databases of one host have for answering; a server has less than half of it to be reached."""
 CONNECT_LIMIT = 3
 """Seconds that a server has to accept a connection."""
+STEP_CONNECT_LIMIT = 10
+"""The same for a step: nobody waits for its answer, and a busy server is not a lost one."""
 SWAP_LIMIT = 300.0
 """Seconds that a swap has, waiting for others' transactions included."""
 LEDGER_LIMIT = 1800.0
@@ -209,7 +211,7 @@ def _step(
     """One verb of the program's further parts, which only these commands bring."""
     secret = store.account(database, maintenance=True)[1]
     names = {"live": database.database, "shadow": shadow_name(database, label), "kept": kept_name(database, label)}
-    server = _item(database, [secret] if secret else [], maintenance=True)
+    server = _item(database, [secret] if secret else [], maintenance=True) | {"wait": STEP_CONNECT_LIMIT}
     args = {"name": database.name, "server": server, "label": label} | names | dict(more or {})
     argv = ("python3", "-c", _program("ledger" if verb in ("ledger", "estimate") else "swap"), verb, canonical(args))
     return Command(argv=argv, stdin=_sealed(secret) if secret else None, timeout=timeout)
