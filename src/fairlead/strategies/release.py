@@ -179,11 +179,17 @@ _PRUNED = """\
 cd -- "$1" 2>/dev/null || { echo after; exit 0; }
 shift; for r; do [ ! -e "releases/$r" ] || { echo before; exit 0; }; done; echo after
 """
+# `<>` writes over the marker that is there, so leaving needs no room, and goes on where it cannot be marked.
 _MARK = """\
-set -e; marker=$1/.maintenance
-echo "$2" >"$marker"
+set -e; folder=$1 marker=$1/.maintenance
+case $3 in
+off) [ ! -e "$marker" ] || echo "$2" 1<>"$marker" || :;;
+*) [ -s "$marker" ] || echo "$2" >"$marker" ||
+  { rm -f -- "$marker"; echo "$folder cannot be written to: is its disk full?" >&2; exit 1; }
+  echo "$2" 1<>"$marker";;
+esac
 sh -c "$4"
-case $3 in off) rm -f -- "$marker";; *) echo "$3" >"$marker";; esac
+case $3 in off) rm -f -- "$marker";; *) echo "$3" 1<>"$marker";; esac
 """
 _MARKED = """\
 said=off; [ ! -e "$1/.maintenance" ] || said=$(head -n 1 "$1/.maintenance")
