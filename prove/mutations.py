@@ -373,6 +373,17 @@ MUTATIONS = (
         (f"{RELEASE}::test_hard_links_only_from_what_nobody_writes_to",),
     ),
     Mutation(
+        "a database's password is put into an argument list",
+        "engines/mariadb.remote",
+        'argv = [name, "--defaults-file=/dev/fd/%d" % reading] + words',
+        'argv = ["env", "X=%s" % (server["key"] is not None and KEYS[server["key"]]), name, '
+        '"--defaults-file=/dev/fd/%d" % reading] + words',
+        tuple(
+            f"e2e/test_plesk_example.py::{name}"
+            for name in ("test_all_17_databases_are_backed_up_and_proven", "test_no_secret_of_all_this_is_anywhere")
+        ),
+    ),
+    Mutation(
         "a deployment goes on although a database is lost",
         "run/runner.py",
         "why = self.lost()",

@@ -217,9 +217,11 @@ class Plesk:
                 yield
             return
         self.operator.traces = self.traces
-        with attached(self.sshd.process.pid, self.traces / f"sshd {len(list(self.traces.iterdir()))}"):
-            yield
-        self.operator.traces = None
+        try:
+            with attached(self.sshd.process.pid, self.traces / f"sshd {len(list(self.traces.iterdir()))}"):
+                yield
+        finally:
+            self.operator.traces = None
 
     @contextlib.contextmanager
     def sampled(self) -> Iterator[None]:

@@ -70,12 +70,14 @@ def attached(process: int, to: Path) -> Iterator[None]:
     """Write what a process and all that it begins meanwhile start to a file."""
     words = [word for word in tracing(to) if word != "-D"]
     with subprocess.Popen([*words, "-p", str(process)], stdin=subprocess.DEVNULL) as strace:
-        end = time.monotonic() + 20
-        while "TracerPid:\t0\n" in Path(f"/proc/{process}/status").read_text():
-            assert time.monotonic() < end and strace.poll() is None, "strace does not attach"
-            time.sleep(0.01)
-        yield
-        strace.terminate()
+        try:
+            end = time.monotonic() + 20
+            while "TracerPid:\t0\n" in Path(f"/proc/{process}/status").read_text():
+                assert time.monotonic() < end and strace.poll() is None, "strace does not attach"
+                time.sleep(0.01)
+            yield
+        finally:
+            strace.terminate()
 
 
 def programs(trace: Path) -> Iterator[Program]:
