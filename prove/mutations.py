@@ -243,7 +243,7 @@ MUTATIONS = (
         "strategies/release.py",
         '"tree": change.before_tree or check.tree',
         '"tree": check.tree',
-        ("faults/test_grown.py::test_a_deployment_that_fails_leads_back_to_it",),
+        ("plan/test_deploy.py::test_a_live_release_that_has_grown_is_held_against_what_was_found",),
     ),
     Mutation(
         "bytecode of a release that runs makes it another",
