@@ -80,7 +80,7 @@ class Operator:
     """A running `fairlead`; what it says goes into a file."""
 
     def __init__(self, words: Iterable[str], folder: Path, environ: Mapping[str, str], said: Path) -> None:
-        self.words, self.said, self.finished = tuple(words), said, False
+        self.words, self.said, self.finished, self.found_open = tuple(words), said, False, True
         with said.open("w") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "fairlead", *self.words],

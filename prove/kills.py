@@ -179,12 +179,11 @@ class Stage:
         said = [deploy]
         for _ in range(blow.resumes_killed):
             said.append(self._resume_and_kill(checkout, dice))
-        was_open = ground.open_run() != "-"
+        was_open = said[-1].found_open
         if not said[-1].finished:
+            was_open = ground.open_run() != "-"
             said.append(ground.run("resume", folder=checkout))
-        return self._judge(
-            blow, line, old, new, ground.records() - before, said, was_open=was_open or said[-1].finished
-        )
+        return self._judge(blow, line, old, new, ground.records() - before, said, was_open=was_open)
 
     def _strike(self, deploy: Operator, before: set[Path], blow: Blow, dice: random.Random) -> int | None:
         line = 1 + blow.line % self.lines
@@ -221,7 +220,9 @@ class Stage:
         """A resume that is killed once it has written, or while it waits; it may be faster than the blow."""
         ground = self.ground
         size = {path: path.stat().st_size for path in ground.records()}
+        found_open = ground.open_run() != "-"  # the one before may have come to its end before it was killed
         resume = ground.operate("resume", folder=checkout)
+        resume.found_open = found_open
         if dice.random() < 0.3:
             time.sleep(dice.uniform(0.3, 4.0))
         else:

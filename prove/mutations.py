@@ -243,7 +243,7 @@ MUTATIONS = (
         "strategies/release.py",
         '"tree": change.before_tree or check.tree',
         '"tree": check.tree',
-        ("faults/test_grown.py::test_a_deployment_that_fails_leads_back_to_it",),
+        ("plan/test_deploy.py::test_a_live_release_that_has_grown_is_held_against_what_was_found",),
     ),
     Mutation(
         "bytecode of a release that runs makes it another",
@@ -371,6 +371,17 @@ MUTATIONS = (
         'link_from=f"{service.path}/releases/{found.current}"',
         'link_from=f"../{found.current}"',
         (f"{RELEASE}::test_hard_links_only_from_what_nobody_writes_to",),
+    ),
+    Mutation(
+        "a database's password is put into an argument list",
+        "engines/mariadb.remote",
+        'argv = [name, "--defaults-file=/dev/fd/%d" % reading] + words',
+        'argv = ["env", "X=%s" % (server["key"] is not None and KEYS[server["key"]]), name, '
+        '"--defaults-file=/dev/fd/%d" % reading] + words',
+        tuple(
+            f"e2e/test_plesk_example.py::{name}"
+            for name in ("test_all_17_databases_are_backed_up_and_proven", "test_no_secret_of_all_this_is_anywhere")
+        ),
     ),
     Mutation(
         "a deployment goes on although a database is lost",

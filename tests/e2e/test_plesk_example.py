@@ -10,6 +10,7 @@ import pytest
 
 from support.plesk import EXTERNAL, PLESK, POSTGRES, Plesk, differences
 from support.plesk_sources import API, DRUSH, lay
+from support.trace import strace_works
 from support.witness import tree
 
 FOUND = {**dict.fromkeys(("api", "crm", "www", "admin", "n8n"), "current/"), "games": ""}
@@ -57,7 +58,8 @@ def test_all_17_databases_are_reached_each_by_one_login(site: Plesk) -> None:
 def test_all_17_databases_are_backed_up_and_proven(site: Plesk) -> None:
     names = (*PLESK, *EXTERNAL, *POSTGRES)
     before = {name: site.dumps(name) for name in names}
-    made = [site.operator.json(0, "db", "backup", "-e", environment) for environment in ("production", "staging")]
+    with site.traced():
+        made = [site.operator.json(0, "db", "backup", "-e", environment) for environment in ("production", "staging")]
     found = {one["subject"]: one for several in made for one in several["findings"]}
     assert {name: site.dumps(name) - before[name] for name in names} == dict.fromkeys(names, 1)
     for group in (PLESK, EXTERNAL):
@@ -68,7 +70,8 @@ def test_all_17_databases_are_backed_up_and_proven(site: Plesk) -> None:
 
 @pytest.mark.parametrize("name", ["votes", "crm", "idp"])
 def test_a_database_comes_back_into_a_new_one(site: Plesk, name: str) -> None:
-    told = site.operator.json(0, "db", "restore", name, "--into", f"mo_{name}_again", "-e", "production")
+    with site.traced():
+        told = site.operator.json(0, "db", "restore", name, "--into", f"mo_{name}_again", "-e", "production")
     assert told["finding"]["status"] == "ok", told
 
 
@@ -106,7 +109,8 @@ def test_v1_goes_out(site: Plesk) -> None:
 
 def test_v2_goes_out_with_its_migrations(site: Plesk) -> None:
     site.release("v2", schema=2)
-    told = site.operator.json(0, *GO)["deployment"]
+    with site.sampled():
+        told = site.operator.json(0, *GO)["deployment"]
     assert (told["state"], set(site.live().values())) == ("done", {"v2"})
     assert (site.home / "stand-ins/crm-schema").read_text() == "2\n"
     assert "of_v2" in site.plesk.sql("show tables", "mo_votes")
@@ -119,6 +123,7 @@ def test_a_v3_that_fails_its_visitors_comes_back_whole(site: Plesk) -> None:
     while deploying.poll() is None:
         site.visit(5)
     out, err = deploying.communicate()
+    site.operator.said += [out, err]
     assert deploying.returncode == 3, err
     assert "requests to api failed" in out and "access log" in out
     assert differences(before, site.photograph()) == []
@@ -140,6 +145,7 @@ def test_a_database_that_is_lost_in_the_middle_starts_the_way_back(site: Plesk) 
     site.external.stop()
     lost.touch()
     out, err = deploying.communicate(timeout=100)
+    site.operator.said += [out, err]
     site.external.start()
     assert deploying.returncode == 3, err
     assert f"port {site.external.port} of 127.0.0.1 is closed" in out
@@ -151,3 +157,25 @@ def test_the_status_of_all_is_told_at_once(site: Plesk) -> None:
     assert (told["databases_reachable"], told["databases_total"]) == (17, 17)
     assert told["last"]["state"] == "back"
     assert {one["status"] for one in told["findings"]} == {"ok"}
+
+
+def test_no_secret_of_all_this_is_anywhere(site: Plesk) -> None:
+    for words in (("history",), ("show", "--json"), ("report", "--out", "page.html", "--json")):
+        site.operator.run(*words, "-e", "production")
+    search = site.search()
+    assert search.hits == []
+    assert search.looked > 100_000
+    seen = {(where.startswith("trace sshd"), program.name.rpartition("/")[2]) for where, program in site.programs()}
+    far, near = {"mariadb-dump", "mariadb", "pg_dump", "psql", "zstd"}, {"ssh"}
+    assert seen >= {*((True, name) for name in far), *((False, name) for name in near)} or not strace_works()
+
+
+def test_the_search_finds_a_secret_where_it_may_be(site: Plesk) -> None:
+    """A password in the API's own settings, a header in nginx's, a password in a server's log."""
+    site.plesk.sql(f"select '{site.secrets['MO_VOTES_DB_PASS']}'")
+    search = site.search()
+    assert search.hits == ["MO_VOTES_DB_PASS in plesk's general"]
+    for name, file in (("MO_VOTES_DB_PASS", "api.cnf"), ("MO_CRM_CHECK_AUTHORIZATION", "conf")):
+        search.hits.clear()
+        assert search.text(file, ({"api.cnf": site.home, "conf": site.folder / "nginx"}[file] / file).read_bytes())
+        assert search.hits == [f"{name} in {file}"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from support.box import FREE, Box, Boxes, in_place, release, says
+from support.box import FREE, OPEN, Box, Boxes, in_place, release, says
 from support.sshd import SSHD
 
 MOUNTS = ("unshare", "-m", SSHD)
@@ -51,12 +52,15 @@ def test_full_before_the_deployment_and_nothing_is_begun(boxes: Boxes) -> None:
     assert box.photograph() == before and box.lock() == FREE
 
 
+PAGE = {"page": "wait.html"}
 MOMENTS = {
     "while a release is uploaded": (release(), "rsync", "*--server*", "upload"),
     "while what differs is sent": (release(), "tar", "*-x*", "upload"),
     "while a docroot's release is uploaded": (in_place(), "rsync", "*--server*", "upload"),
     "while a docroot's files are laid ready": (in_place(), "cp", "*--parents*", "keep"),
     "before the switch": (release(), "sync", "releases", "switch"),
+    "before maintenance is entered": (release(maintenance=PAGE), "sync", "releases", "maintenance"),
+    "before a docroot's maintenance is entered": (in_place(maintenance=PAGE), "sync", "*/kept", "maintenance"),
 }
 
 
@@ -77,14 +81,45 @@ def test_full_meanwhile_and_all_is_as_it_was(boxes: Boxes, moment: str) -> None:
     assert box.photograph() == before and box.lock() == FREE
 
 
-def test_full_when_the_service_starts_and_all_is_as_it_was(boxes: Boxes) -> None:
+@pytest.mark.parametrize("maintenance", [{}, {"maintenance": PAGE}], ids=["", "under maintenance"])
+def test_full_when_the_service_starts_and_all_is_as_it_was(boxes: Boxes, maintenance: dict[str, Any]) -> None:
     """The way back needs no room either."""
-    box = boxes(sshd={"program": MOUNTS})
+    box = boxes(sshd={"program": MOUNTS}, service=release(**maintenance))
     small_disk(box, "site", 250)
     box.sshd.shim("cp", f'[ "$1" != -a ] && grep -q v2 "$2" || exec $REAL "$@"\n{FILL.format("site")}exit 7')
     before = box.photograph()
     says(box.deploy(), 3, "switch")
     room(box, "site")
+    assert box.photograph() == before and box.lock() == FREE
+
+
+COMING_BACK = {
+    "while what was kept is laid ready": ("*/back.*", 3, "everything is as it was"),
+    "when all is in its place": (
+        "*/deployed.new",
+        4,
+        "site.fairlead/site/deployed cannot be written: is its disk full?",
+    ),
+}
+"""When, how it ends, and what is said. What is new goes before that is noted, which makes room."""
+
+
+@pytest.mark.parametrize("moment", COMING_BACK)
+def test_full_while_a_docroot_comes_back(boxes: Boxes, moment: str) -> None:
+    """Nothing is lost, and where that cannot be noted the run waits for room. The record's own disk has some."""
+    when, code, what = COMING_BACK[moment]
+    refuses = {"run": ["sh", "-c", "grep -q v1 site/VERSION"]}
+    box = boxes(sshd={"program": MOUNTS}, service=in_place(on_switch=refuses, maintenance=PAGE))
+    small_disk(box, ".", 250)
+    small_disk(box, ".fairlead", 250)
+    going_back = '[ -e "$HOME/site.fairlead/site/kept/2/back.1" ] || exec $REAL "$@"\n'
+    box.sshd.shim("cp", ONLY.format(when) + going_back + FILL.format(".") + 'exec $REAL "$@"')
+    before = box.photograph()
+    says(box.deploy(), code, what, "fairlead resume -e live" if code == 4 else "")
+    assert box.live()["index.html"] == "v1" and box.lock() == (OPEN if code == 4 else FREE)
+    (box.sshd.bin / "cp").unlink()
+    room(box, ".")
+    assert code == 3 or box.run("resume").code == 3
     assert box.photograph() == before and box.lock() == FREE
 
 

@@ -267,7 +267,7 @@ async def test_start_up_noise_of_the_remote_shell_is_not_part_of_an_answer(sshd:
         assert (result.code, result.stdout, result.stderr) == (0, f"{sshd.home}\n", "err\n")
         assert (await ssh.call("echo fl1 ok; exit 3")).stdout == "fl1 ok\n"
         async with opened(sshd) as another:
-            await another.open()
+            assert (await another.call("echo fl1 ok")).stdout == "fl1 ok\n"
             assert another.copies_with == "tar"  # there was noise
     finally:
         for file in files:

@@ -164,6 +164,17 @@ async def test_a_release_that_lies_there_already_is_proven_before_its_switch(wor
     assert {check.tree for check in plan.staged if isinstance(check, TreeCheck)} == {live, there}
 
 
+async def test_a_live_release_that_has_grown_is_held_against_what_was_found(world: World) -> None:
+    await all_v1(world)
+    live = await world.lay("api", "v1b")
+    (world.folder_of("api") / "releases" / live / "cache").write_text("written since")
+    plan = await world.plan(api="v2")
+    found = plan.services[0].before_tree
+    assert found and not found.startswith(live)
+    for checks in (plan.staged, plan.standing["api"]):
+        assert [check.tree for check in checks if isinstance(check, TreeCheck)] == [found]
+
+
 async def test_what_is_proven_and_when(world: World) -> None:
     await all_v1(world)
     before = {service: await world.lay(service, "v1b") for service in ("api", "web")}

@@ -8,26 +8,23 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from fairlead.config import HostSpec, ServiceSpec
-from fairlead.config.host import PRESETS
+from fairlead.config import ServiceSpec
 from fairlead.config.service import MaintenanceSpec, MigrationSpec, SourceSpec, SwitchSpec
 from fairlead.errors import NotReady
-from fairlead.model import Account, ServiceChange, Step
+from fairlead.model import ServiceChange, Step
 from fairlead.outside.connect import Hosts
-from fairlead.outside.files import ArtifactStore
 from fairlead.outside.secrets import Secrets
 from fairlead.plan.deploy import look_everywhere
-from fairlead.plan.prepare import Artifact, prepare
-from fairlead.run.runner import Runner, WayBack
-from fairlead.run.session import Session
+from fairlead.plan.prepare import Artifact
+from fairlead.run.runner import WayBack
 from fairlead.strategies import in_place
-from support.small import HERE, Site, accounts, planned
+from support.small import HERE, accounts
 from support.witness import tree as photograph
+from support.workplace import HOST, Workplace, by_word
 
 SWITCH = SwitchSpec(
     kind="run",
@@ -35,7 +32,6 @@ SWITCH = SwitchSpec(
     status=("test", "-e", "running"),
     stop=("rm", "-f", "running"),
 )
-HOST = HostSpec(name=HERE, account=Account(name=HERE, kind="local"), commands=PRESETS["systemd"])
 V1 = {"index.html": "v1", "VERSION": "v1\n", "assets/app.1.js": "1", "same": "same", "sub/deep/old": "old"}
 V2 = {"index.html": "v2", "VERSION": "v2\n", "assets/app.2.js": "2", "same": "same", "sub/page.html": "new"}
 FOREIGN = {
@@ -68,17 +64,8 @@ def inodes(folder: Path) -> dict[str, int]:
     return {str(p.relative_to(folder)): p.lstat().st_ino for p in folder.rglob("*") if p.is_symlink() or not p.is_dir()}
 
 
-@dataclass
-class World:
+class World(Workplace):
     """A docroot on a local account, and an operator who builds releases."""
-
-    folder: Path
-    hosts: Hosts
-    spec: ServiceSpec
-
-    @property
-    def home(self) -> Path:
-        return self.folder / HERE
 
     @property
     def root(self) -> Path:
@@ -96,7 +83,7 @@ class World:
     async def build(self, files: dict[str, str]) -> Artifact:
         shutil.rmtree(self.folder / "source", ignore_errors=True)
         lay(self.folder / "source", files)
-        return await prepare(self.spec, self.folder, {}, ArtifactStore(self.folder / "artifacts"))
+        return await self.prepared()
 
     async def planned(self, files: dict[str, str]) -> tuple[ServiceChange, tuple[Step, ...]]:
         artifact = await self.build(files)
@@ -106,13 +93,6 @@ class World:
 
     async def steps(self, files: dict[str, str]) -> tuple[Step, ...]:
         return (await self.planned(files))[1]
-
-    @asynccontextmanager
-    async def run(self, steps: Iterable[Step], run: str = "r1") -> AsyncIterator[tuple[Session, Runner]]:
-        here = Site(self.folder, self.hosts, planned(self.folder, steps))
-        async with here.held(run) as (session, runner):
-            yield session, runner
-            await session.release(done=True)
 
     async def carry_out(self, steps: Iterable[Step], *, back: bool = False) -> None:
         """All steps; with `back`, those up to the watch, and then back."""
@@ -143,10 +123,6 @@ async def world(folder: Path, spec: ServiceSpec | None = None, foreign: dict[str
         here.root.mkdir(parents=True)
         lay(here.root, foreign)
         yield here
-
-
-def by_word(steps: Iterable[Step]) -> dict[str, Step]:
-    return {step.id.partition(".")[2]: step for step in steps}
 
 
 async def test_one_release_after_the_other(tmp_path: Path) -> None:

@@ -8,28 +8,25 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from fairlead.checks.tree import check_trees
-from fairlead.config import HostSpec, ServiceSpec
-from fairlead.config.host import PRESETS
+from fairlead.config import ServiceSpec
 from fairlead.config.service import MaintenanceSpec, MigrationSpec, SourceSpec, SwitchSpec
 from fairlead.errors import NotReady
-from fairlead.model import Account, Check, Finding, Run, Step, Tree, TreeCheck, Upload
+from fairlead.model import Check, Finding, Run, Step, Tree, TreeCheck, Upload
 from fairlead.model.tree import Entry as TreeEntry
 from fairlead.outside.connect import Hosts
-from fairlead.outside.files import ArtifactStore
 from fairlead.outside.secrets import Secrets
 from fairlead.plan.deploy import look_everywhere
-from fairlead.plan.prepare import Artifact, prepare
+from fairlead.plan.prepare import Artifact
 from fairlead.run.runner import Runner
-from fairlead.run.session import Session
 from fairlead.strategies import release
 from support.small import HERE, Site, accounts, planned
 from support.witness import tree as photograph
+from support.workplace import HOST, Workplace, by_word
 
 SWITCH = SwitchSpec(
     kind="run",
@@ -37,7 +34,6 @@ SWITCH = SwitchSpec(
     status=("test", "-e", "running"),
     stop=("rm", "-f", "running"),
 )
-HOST = HostSpec(name=HERE, account=Account(name=HERE, kind="local"), commands=PRESETS["systemd"])
 
 
 def service(path: str = "srv/api", **more: object) -> ServiceSpec:
@@ -47,17 +43,8 @@ def service(path: str = "srv/api", **more: object) -> ServiceSpec:
     return ServiceSpec.model_validate({**given, **more})
 
 
-@dataclass
-class World:
+class World(Workplace):
     """A service's folder on a local account, and an operator who builds releases beside it."""
-
-    folder: Path
-    hosts: Hosts
-    spec: ServiceSpec
-
-    @property
-    def home(self) -> Path:
-        return self.folder / HERE
 
     @property
     def place(self) -> Path:
@@ -80,7 +67,7 @@ class World:
         (source / "sub" / "same").write_text("in every version")
         (source / "run.sh").write_text("#!/bin/sh\n")
         (source / "run.sh").chmod(0o755)
-        return await prepare(self.spec, self.folder, {}, ArtifactStore(self.folder / "artifacts"))
+        return await self.prepared()
 
     async def found(self) -> release.Found:
         return (await look_everywhere([self.spec], self.hosts))["api"]
@@ -88,13 +75,6 @@ class World:
     async def steps(self, version: str) -> tuple[Step, ...]:
         artifact = await self.build(version)
         return release.steps(self.spec, HOST, artifact.tree, await self.found())
-
-    @asynccontextmanager
-    async def run(self, steps: Iterable[Step], run: str = "r1") -> AsyncIterator[tuple[Session, Runner]]:
-        here = Site(self.folder, self.hosts, planned(self.folder, steps))
-        async with here.held(run) as (session, runner):
-            yield session, runner
-            await session.release(done=True)
 
     async def deploy(self, version: str) -> tuple[Step, ...]:
         steps = await self.steps(version)
@@ -125,10 +105,6 @@ async def world(folder: Path, spec: ServiceSpec | None = None) -> AsyncIterator[
 def left(home: Path) -> dict[str, object]:
     """Everything in the account but Fairlead's own folder."""
     return {path: what for path, what in photograph(home).items() if path.split("/")[0] != ".fairlead"}
-
-
-def by_word(steps: Iterable[Step]) -> dict[str, Step]:
-    return {step.id.partition(".")[2]: step for step in steps}
 
 
 async def test_one_release_after_the_other(tmp_path: Path) -> None:
@@ -300,7 +276,6 @@ async def test_each_step_from_everywhere_do_and_undo_each_twice(tmp_path: Path, 
 @pytest.mark.parametrize("phase", ["before", "after"])
 async def test_when_all_is_done_each_step_says_so(tmp_path: Path, phase: str) -> None:
     """A resume asks them all again: who says `before` then would halt it."""
-    from fairlead.run.runner import Runner
 
     spec = service(migrations=migrations(phase), maintenance=MaintenanceSpec(stop=True), shared=("uploads/",), keep=1)
     async with world(tmp_path, spec) as here:

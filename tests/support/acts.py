@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from fairlead.model import Account, SecretRef
-from support.leaks import Story
+from support.leaks import KEPT, Story
 
 
 def good_days(story: Story) -> None:
@@ -15,6 +15,9 @@ def good_days(story: Story) -> None:
     story.tell(["db", "backup", "--json"], 0)
     assert '"ok": true' in story.tell(["ready", "--json"], 0)
     story.estate.write_version("v2")
+    (story.estate.folder / "source" / KEPT[0] / "large").write_text(
+        "much " * 1_000_000
+    )  # too much to be sent without rsync
     story.tell(["plan", "--json"], 0)
     story.tell(["plan", "--out", "the plan.json"], 0)
     story.tell(["deploy", "--plan", "the plan.json", "--yes", "--no-watch", "--reason", "good"], 0)

@@ -27,7 +27,7 @@ from fairlead.demo.estate import Estate
 from support.gate import REFUSALS, Gate
 from support.sentinels import Search, Sentinel, key_sentinel, sentinel
 from support.sshd import SSHD, Sshd
-from support.trace import Program, Sampler, programs, strace_works, tracing
+from support.trace import Program, Sampler, started, strace_works, tracing
 
 KEPT = ("crm", "frontend", "games")
 """Services of the demo that there are here."""
@@ -93,6 +93,7 @@ class Story:
         self.tokens = (self.dotenv, self.file, self.printed, self.own)
         text, encoded, path = keys["KEY_TEXT"], _base64(keys["KEY_BASE64"]), str(self.folder / "vault" / "KEY_PATH")
         public = "".join(file.read_text() for file in (self.folder / "vault").glob("*.pub"))
+        public += (self.sshd.folder / "host").read_text()  # all keys of a kind have a few bytes in common
         self.keys = (
             key_sentinel("KEY_TEXT", text, text, public),
             key_sentinel("KEY_BASE64", encoded, keys["KEY_BASE64"], public),
@@ -241,12 +242,8 @@ class Story:
 
     def search(self) -> Search:
         """Look for every sentinel everywhere but in its source."""
-        search, seen = Search(self.sentinels), set[tuple[str, bytes]]()
-        for where, program in self.programs():
-            for what, texts in (("arguments", program.argv), ("environment", program.environ)):
-                for text in {one for one in texts if (where, one) not in seen}:
-                    seen.add((where, text))
-                    search.text(f"the {what} of {program.name} ({where})", text)
+        search = Search(self.sentinels)
+        search.programs(self.programs())
         search.folder("said", self.folder / "said")
         search.folder("operator's home", self.folder / "operator")
         search.folder("operator's temporary files", self.folder / "t")
@@ -258,13 +255,7 @@ class Story:
 
     def programs(self) -> list[tuple[str, Program]]:
         """Everything that was started on both ends, but the operator's own first start: its environment is a source."""
-        found = list(self.sampled)
-        for trace in sorted((self.folder / "traces").iterdir()):
-            several = list(programs(trace))
-            if trace.name != "sshd" and several:
-                several[0] = Program(several[0].argv, ())
-            found += [(f"trace {trace.name}", one) for one in several]
-        return found
+        return [*self.sampled, *started(self.folder / "traces")]
 
 
 class _Keys:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from support.trace import tracing
+
 
 @dataclass
 class Operator:
@@ -20,6 +22,10 @@ class Operator:
     """Where fairlead.yml lies."""
     home: Path
     environ: Mapping[str, str] = field(default_factory=dict)
+    traces: Path | None = None
+    """A folder into which every command writes what programs it started; see `support.trace`."""
+    said: list[str] = field(default_factory=list)
+    """Both outputs of every command that was run to its end."""
 
     def env(self) -> dict[str, str]:
         """The environment of its processes."""
@@ -35,13 +41,17 @@ class Operator:
     def start(self, *words: str, **more: Any) -> subprocess.Popen[str]:
         """Begin a command; both outputs are piped."""
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
-        argv = [sys.executable, "-m", "fairlead", *words]
+        argv = [*self._traced(), sys.executable, "-m", "fairlead", *words]
         return subprocess.Popen(argv, cwd=self.folder, env=self.env(), text=True, start_new_session=True, **pipes)
+
+    def _traced(self) -> list[str]:
+        return tracing(self.traces / f"{len(list(self.traces.iterdir()))}") if self.traces else []
 
     def run(self, *words: str, timeout: float = 110.0) -> subprocess.CompletedProcess[str]:
         """A command to its end."""
         process = self.start(*words)
         out, err = process.communicate(timeout=timeout)
+        self.said += [out, err]
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def must(self, code: int, *words: str) -> str:

@@ -14,7 +14,9 @@ import string
 import subprocess
 import time
 import urllib.request
+from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Self
@@ -22,14 +24,14 @@ from typing import Any, Self
 import yaml
 
 import fairlead.config
-from support.mariadb import PASSWORDS as MARIADB_PASSWORDS
-from support.mariadb import ROOT, Certificates, MariaDB, open_folder
+from support.mariadb import Certificates, MariaDB, open_folder
 from support.operator import Operator
 from support.plesk_sources import lay, write
 from support.ports import free_port
-from support.postgres import MASTER, Postgres, quoted
-from support.postgres import PASSWORDS as POSTGRES_PASSWORDS
+from support.postgres import Postgres, quoted
+from support.sentinels import NASTY, Search, Sentinel, key_sentinel, sentinel
 from support.sshd import KEY, Sshd
+from support.trace import Program, Sampler, attached, started, strace_works
 from support.witness import answer, digest, listening, process, tree
 
 EXAMPLE = Path(fairlead.config.__file__).parent / "examples/plesk.yml"
@@ -39,7 +41,6 @@ PLESK = ("main", "votes", "support", "newsletter", "forum")
 EXTERNAL = ("crm", "n8n", "hooks", "consent", "games", "analytics", "api_stg", "admin_stg", "nextcloud")
 POSTGRES = ("idp", "grafana", "discourse")
 EVERY_SIGN = "".join(sign for sign in string.printable if sign.isprintable())
-AUTHORIZATION = "Basic c3RhdHVzOmNoZWNr"
 
 UNIT = """\
 #!/bin/sh
@@ -84,13 +85,18 @@ class Plesk:
         self.folder, self.stack, self.foreign = folder, ExitStack(), False
         self.ports = {name: free_port() for name in SERVICES}
         self.api_port = free_port()
+        self.seen: list[tuple[str, Program]] = []
 
     def __enter__(self) -> Self:
         with self.stack:
             data = open_folder()
             self.stack.callback(shutil.rmtree, data, ignore_errors=True)
             tls = Certificates(data / "tls")
+            self.traces, self.temporary = self.folder / "traces", self.folder / "t"
+            for folder in (self.traces, self.temporary):
+                folder.mkdir(0o700)
             self.sshd = self.stack.enter_context(Sshd(self.folder / "sshd"))
+            self._make_secrets()
             log = ("--general-log=1", "--log-output=FILE")
             self.plesk = self.stack.enter_context(
                 MariaDB(data / "plesk", *log, f"--general-log-file={data}/plesk/general")
@@ -200,40 +206,99 @@ class Plesk:
         log = (self.plesk if name in PLESK else self.external).folder / "general"
         return log.read_text(errors="replace").count(f"SHOW PACKAGE BODY STATUS WHERE Db = 'mo_{name}'")
 
+    @contextlib.contextmanager
+    def traced(self) -> Iterator[None]:
+        """Take down all programs that are started meanwhile on both ends, where this machine lets us.
+
+        Only where it is short: strace costs more than what it looks at.
+        """
+        if not strace_works():
+            with self.sampled():
+                yield
+            return
+        self.operator.traces = self.traces
+        try:
+            with attached(self.sshd.process.pid, self.traces / f"sshd {len(list(self.traces.iterdir()))}"):
+                yield
+        finally:
+            self.operator.traces = None
+
+    @contextlib.contextmanager
+    def sampled(self) -> Iterator[None]:
+        """The same for programs that live for a while."""
+        with Sampler(0.03) as sampler:
+            yield
+        for one in sampler.programs():
+            own = b"fairlead" in one.argv  # its environment is a source
+            self.seen.append(("sample", Program(one.argv, () if own else one.environ)))
+
+    def search(self) -> Search:
+        """Look for every secret on both ends, in the servers' own logs and in all programs that were started."""
+        search = Search(self.sentinels)
+        search.programs(self.programs())
+        for text in self.operator.said:
+            search.text("what a command said", text)
+        search.folder("the operator's home", self.operator.home)
+        search.folder("the operator's temporary files", self.temporary)
+        search.folder("the checkout", self.operator.folder)
+        search.folder("sshd", self.folder / "sshd", but=[self.sshd.key])
+        search.folder("the target", self.sshd.public, but=[self.home / "api.cnf"])
+        for server in (self.plesk, self.external):
+            for log in ("general", "log"):
+                search.text(f"{server.folder.name}'s {log}", (server.folder / log).read_bytes())
+        search.text("PostgreSQL's log", self.postgres.log)
+        search.text("nginx's log", (self.folder / "nginx/error.log").read_bytes())
+        return search
+
+    def programs(self) -> list[tuple[str, Program]]:
+        """What `traced` and `sampled` have seen."""
+        return [*self.seen, *started(self.traces)]
+
     # -- laying it out
+
+    def _make_secrets(self) -> None:
+        names = {f"MO_{name.upper()}_DB_PASS": NASTY for name in (*PLESK, *EXTERNAL, *POSTGRES)}
+        names |= {"MO_CRM_DB_PASS": EVERY_SIGN, "MO_IDP_DB_PASS": EVERY_SIGN, "MO_VOTES_DB_PASS": "-"}
+        names |= {f"MO_{server}_MAINTENANCE_PASS": NASTY for server in ("PLESK", "MYSQL", "PG")}
+        made = [sentinel(name, middle) for name, middle in names.items()]
+        header = sentinel("MO_CRM_CHECK_AUTHORIZATION", "-")
+        made.append(replace(header, value=f"Basic {header.value}"))
+        self.secrets = {one.name: one.value for one in made}
+        public = self.sshd.key.with_suffix(".pub").read_text()
+        key = key_sentinel(KEY, str(self.sshd.key), self.sshd.key.read_text(), public)
+        self.sentinels: tuple[Sentinel, ...] = (*made, key)
 
     def _trust(self, tls: Certificates) -> None:
         lay(self.home, {".my.cnf": f"[client]\nssl-ca={tls.ca}\n", ".postgresql/root.crt": self.postgres.authority})
 
     def _fill(self) -> None:
-        self.secrets = {f"MO_{name.upper()}_DB_PASS": f"of-{name}" for name in (*PLESK, *EXTERNAL, *POSTGRES)}
-        self.secrets |= {"MO_CRM_DB_PASS": EVERY_SIGN, "MO_IDP_DB_PASS": EVERY_SIGN}
-        for server, names in ((self.plesk, PLESK), (self.external, EXTERNAL)):
+        """The databases and their accounts; what makes an account is kept out of the servers' logs."""
+        for server, names, group in ((self.plesk, PLESK, "PLESK"), (self.external, EXTERNAL, "MYSQL")):
+            master = self._word(f"MO_{group}_MAINTENANCE_PASS")
+            server.sql(f"set sql_log_off = 1; alter user fairlead@'%' identified by '{master}'")
             for number, name in enumerate(names):
-                full, password = (
-                    server.create(name, rows=100 * (number + 1)),
-                    self.secrets[f"MO_{name.upper()}_DB_PASS"],
-                )
-                word = password.replace("\\", "\\\\").replace("'", "\\'")
+                full, password = server.create(name, rows=100 * (number + 1)), self._word(f"MO_{name.upper()}_DB_PASS")
                 server.sql(
-                    f"create user svc_{name}@'%' identified by '{word}'; grant all on `{full}`.* to svc_{name}@'%'"
+                    f"set sql_log_off = 1; create user svc_{name}@'%' identified by '{password}'; "
+                    f"grant all on `{full}`.* to svc_{name}@'%'"
                 )
+        unseen, master = "set log_statement = none", quoted(self.secrets["MO_PG_MAINTENANCE_PASS"])
+        self.postgres.sql(unseen, f"alter role fairlead password {master}")
         for name in POSTGRES:
             password = quoted(self.secrets[f"MO_{name.upper()}_DB_PASS"])
-            self.postgres.sql(f"create role svc_{name} login password {password} in role tested")
+            self.postgres.sql(unseen, f"create role svc_{name} login password {password} in role tested")
             table = "create table people as select id, 'n' || id as name from generate_series(1, 300) id"
             self.postgres.make(f"mo_{name}", table, owner=f"svc_{name}")
-        self.secrets |= {
-            "MO_PLESK_MAINTENANCE_PASS": MARIADB_PASSWORDS[ROOT],
-            "MO_MYSQL_MAINTENANCE_PASS": MARIADB_PASSWORDS[ROOT],
-            "MO_PG_MAINTENANCE_PASS": POSTGRES_PASSWORDS[MASTER],
-            "MO_CRM_CHECK_AUTHORIZATION": AUTHORIZATION,
-        }
+
+    def _word(self, secret: str) -> str:
+        """A secret between MariaDB's quotes."""
+        return self.secrets[secret].replace("\\", "\\\\").replace("'", "\\'")
 
     def _serve(self) -> None:
         for name in ("subdomains", "stand-ins", "httpdocs", *(f"logs/{service}" for service in SERVICES)):
             (self.home / name).mkdir(parents=True)
-        option_file = f"[client]\nhost=127.0.0.1\nport={self.plesk.port}\nuser=svc_votes\npassword=of-votes\n"
+        password = self.secrets["MO_VOTES_DB_PASS"]
+        option_file = f"[client]\nhost=127.0.0.1\nport={self.plesk.port}\nuser=svc_votes\npassword={password}\n"
         lay(self.home, {"httpdocs/index.html": "<h1>WordPress</h1>", "api.cnf": option_file})
         lay(self.home / "subdomains/api/shared", {".env": self.settings})
         lay(
@@ -274,7 +339,8 @@ class Plesk:
         return f"user {self.sshd.user};" if os.getuid() == 0 else ""
 
     def _servers(self) -> str:
-        check = f'location /civicrm/ {{ if ($http_authorization != "{AUTHORIZATION}") {{ return 401; }} }}'
+        header = self.secrets["MO_CRM_CHECK_AUTHORIZATION"]
+        check = f'location /civicrm/ {{ if ($http_authorization != "{header}") {{ return 401; }} }}'
         places = {**{name: f"subdomains/{place}/current" for name, place in STATIC.items()}, "website": "httpdocs"}
         bodies = {name: f"root {self.home}/{place};" for name, place in places.items()}
         bodies["crm"] = f"root {self.home}/subdomains/crm/current; {check}"
@@ -288,7 +354,8 @@ class Plesk:
         folder = self.folder / "checkout"
         folder.mkdir()
         (folder / "fairlead.yml").write_text(yaml.safe_dump(self.document(), sort_keys=False))
-        self.operator = Operator(folder, self.folder / "operator", {**self.secrets, **self.sshd.environ})
+        environ = {**self.secrets, **self.sshd.environ, "TMPDIR": str(self.temporary)}
+        self.operator = Operator(folder, self.folder / "operator", environ)
 
     def document(self) -> dict[str, Any]:
         """The example, on these servers."""

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from support.trace import Program
+
 NASTY = "\"'$HOME `\\n \\ü%s{x}"
 """What stands between the marks: everything that some quoting gets wrong."""
 PIECE = 20
@@ -82,6 +84,15 @@ class Search:
         found = {self._names[match] for match in self._all.findall(raw)}
         self.hits += [f"{name} in {where}" for name in sorted(found)]
         return bool(found)
+
+    def programs(self, started: Iterable[tuple[str, Program]]) -> None:
+        """Search arguments and environments of programs, each text once for each place where it was seen."""
+        seen = set[tuple[str, bytes]]()
+        for where, program in started:
+            for what, texts in (("arguments", program.argv), ("environment", program.environ)):
+                for text in {one for one in texts if (where, one) not in seen}:
+                    seen.add((where, text))
+                    self.text(f"the {what} of {program.name} ({where})", text)
 
     def folder(self, where: str, folder: Path, but: Iterable[Path] = ()) -> None:
         """Search names, link targets and contents of everything below a folder."""

@@ -11,8 +11,9 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -64,6 +65,21 @@ def tracing(to: Path) -> list[str]:
     ]
 
 
+@contextmanager
+def attached(process: int, to: Path) -> Iterator[None]:
+    """Write what a process and all that it begins meanwhile start to a file."""
+    words = [word for word in tracing(to) if word != "-D"]
+    with subprocess.Popen([*words, "-p", str(process)], stdin=subprocess.DEVNULL) as strace:
+        try:
+            end = time.monotonic() + 20
+            while "TracerPid:\t0\n" in Path(f"/proc/{process}/status").read_text():
+                assert time.monotonic() < end and strace.poll() is None, "strace does not attach"
+                time.sleep(0.01)
+            yield
+        finally:
+            strace.terminate()
+
+
 def programs(trace: Path) -> Iterator[Program]:
     """Every start in such a file, in order, also those that failed."""
     for line in trace.read_text().splitlines():
@@ -71,6 +87,20 @@ def programs(trace: Path) -> Iterator[Program]:
         if found:
             path_and_argv, _, environ = found[1].partition("], [")  # hexadecimal: no bracket is in a string
             yield Program(_strings(path_and_argv), _strings(environ.partition("]")[0]))
+
+
+def started(traces: Path) -> list[tuple[str, Program]]:
+    """Every start in the traces of a folder, with the trace's name.
+
+    All but those of `sshd` begin with the operator's own program: its environment is a source, so it is left out.
+    """
+    found: list[tuple[str, Program]] = []
+    for trace in sorted(traces.iterdir()):
+        several = list(programs(trace))
+        if not trace.name.startswith("sshd") and several:
+            several[0] = Program(several[0].argv, ())
+        found += [(f"trace {trace.name}", one) for one in several]
+    return found
 
 
 @cache  # most programs get the same environment
@@ -83,7 +113,9 @@ def _strings(text: str) -> tuple[bytes, ...]:
 class Sampler:
     """Looks at all processes again and again while it is open; for where there is no strace."""
 
-    def __init__(self) -> None:
+    def __init__(self, every: float = 0.002) -> None:
+        """`every`: seconds between two looks."""
+        self.every = every
         self.seen: dict[tuple[bytes, bytes], None] = {}
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -101,7 +133,7 @@ class Sampler:
         return [Program(tuple(argv.split(b"\0")), tuple(environ.split(b"\0"))) for argv, environ in self.seen]
 
     def _look(self) -> None:
-        while not self._end.wait(0.002):
+        while not self._end.wait(self.every):
             for name in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 - quicker
                 with suppress(OSError):
                     argv = Path(f"/proc/{name}/cmdline").read_bytes()

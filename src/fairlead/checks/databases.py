@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from fairlead.checks.looked import looked_at_all, within
+from fairlead.checks.looked import host_by_host, looked_at_all, within
 from fairlead.config.database import DatabaseSpec, StoreSpec
 from fairlead.engines import ENGINES, Engine
 from fairlead.model import DatabaseCheck, Finding
@@ -68,17 +68,12 @@ class Look:
 
 async def by_host(databases: Sequence[DatabaseSpec], hosts: Hosts, look: Look) -> list[Finding]:
     """Look host by host, all at once; in the order of `databases`."""
-    groups: dict[str, list[DatabaseSpec]] = {}
-    for one in databases:
-        groups.setdefault(look.host_of(one), []).append(one)
-    found = await asyncio.gather(*(_on_host(name, group, hosts, look) for name, group in groups.items()))
-    findings = {one.subject: one for answers in found for one in answers}
-    return [findings[one.name] for one in databases]
 
+    async def on_host(name: str, group: list[DatabaseSpec]) -> list[Finding]:
+        async def ask() -> list[Finding]:
+            return await look.ask(await hosts.get(name), group)
 
-async def _on_host(name: str, group: Sequence[DatabaseSpec], hosts: Hosts, look: Look) -> list[Finding]:
-    async def ask() -> list[Finding]:
-        return await look.ask(await hosts.get(name), group)
+        subjects = tuple(one.name for one in group)
+        return await looked_at_all(look.check, subjects, within(look.limit, ask()))
 
-    subjects = tuple(one.name for one in group)
-    return await looked_at_all(look.check, subjects, within(look.limit, ask()))
+    return await host_by_host(databases, look.host_of, on_host)

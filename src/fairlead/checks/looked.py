@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from fairlead.errors import FairleadError, NotReady
 from fairlead.model import Finding
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -16,6 +17,22 @@ async def looked(check: str, subject: str, look: Awaitable[Finding]) -> Finding:
     """Wait for a finding; whatever goes wrong on the way becomes `unknown`, and the time is measured."""
     finding, ms = await _timed(look, lambda error: _unknown(check, subject, error))
     return _with_time(finding, ms)
+
+
+async def host_by_host(
+    several: Sequence[S], host_of: Callable[[S], str], look: Callable[[str, list[S]], Awaitable[list[Finding]]]
+) -> list[Finding]:
+    """Look at what belongs to one host together, at all hosts at once.
+
+    `look` gets a host's name and what belongs to it, and answers in that order; the findings are in the order of
+    `several`.
+    """
+    groups: dict[str, list[S]] = {}
+    for one in several:
+        groups.setdefault(host_of(one), []).append(one)
+    found = await asyncio.gather(*(look(name, group) for name, group in groups.items()))
+    answers = {name: iter(findings) for name, findings in zip(groups, found, strict=True)}
+    return [next(answers[host_of(one)]) for one in several]
 
 
 async def looked_at_all(check: str, subjects: tuple[str, ...], look: Awaitable[list[Finding]]) -> list[Finding]:

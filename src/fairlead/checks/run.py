@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from fairlead.checks.command import check_command
 from fairlead.checks.databases import as_spec, check_databases
 from fairlead.checks.http import check_http
-from fairlead.checks.looked import looked, looked_at_all, within
+from fairlead.checks.looked import host_by_host, looked, looked_at_all, within
 from fairlead.checks.tree import check_trees
 from fairlead.model import Check, CommandCheck, DatabaseCheck, Finding, HttpCheck, TreeCheck
 from fairlead.outside.connect import Hosts
@@ -71,16 +71,10 @@ async def run_checks(checks: Iterable[Check], context: CheckContext, limit: floa
 
 
 async def _trees(checks: list[TreeCheck], hosts: Hosts, limit: float) -> list[Finding]:
-    groups: dict[str, list[TreeCheck]] = {}
-    for one in checks:
-        groups.setdefault(one.host, []).append(one)
-
     async def ask(name: str, group: list[TreeCheck]) -> list[Finding]:
         async def look() -> list[Finding]:
             return await check_trees(group, await hosts.get(name))
 
         return await looked_at_all("tree", tuple(one.subject for one in group), within(limit, look()))
 
-    found = await asyncio.gather(*(ask(name, group) for name, group in groups.items()))
-    answers = {name: iter(several) for name, several in zip(groups, found, strict=True)}
-    return [next(answers[one.host]) for one in checks]
+    return await host_by_host(checks, lambda one: one.host, ask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from fairlead.config import EnvironmentSpec, Installation
 from fairlead.model import Check, Plan, ServiceChange, Step
@@ -21,28 +22,31 @@ async def plan_rollback(
     Raises NotReady where a service no longer runs what that deployment left, or where the old release is gone.
     """
     wanted = [change for change in undone.services if change.service in set(services)]
-    specs = [environment.services[change.service] for change in wanted if change.service in environment.services]
-    found = await look_everywhere(specs, hosts)
-    changes: list[ServiceChange] = []
-    steps: list[Step] = []
-    staged: list[Check] = []
-    for change in reversed([change for change in wanted if change.service in found]):  # the last activated goes first
-        service, strategy = environment.services[change.service], STRATEGIES[change.strategy]
-        host, seen = installation.hosts[service.host], found[change.service]
-        if undone.kind == "adopt":
-            turned, several, checks = adopt.back(change, undone.way_back, seen)
-        else:
-            turned, several, checks = strategy.back(service, host, change, seen)
-        changes.append(turned)
-        steps += several
-        staged += checks
+    known = [change for change in wanted if change.service in environment.services]
+    found = await look_everywhere([environment.services[change.service] for change in known], hosts)
+    turned = [
+        _turned(installation, environment, undone, change, found[change.service])
+        for change in reversed(known)  # the last activated goes first
+    ]
+    changes = [change for change, _, _ in turned]
+    steps = [step for _, several, _ in turned for step in several]
     return assembled(
         installation,
         environment,
         changes,
         steps,
         kind="rollback",
-        staged=tuple(staged),
+        staged=tuple(check for _, _, checks in turned for check in checks),
         standing=standing(environment, {change.service: change for change in changes}, found),
         remarks=(*([DATA_REMARK] if undone.databases else []), *(warning for step in steps for warning in step.warns)),
     )
+
+
+def _turned(
+    installation: Installation, environment: EnvironmentSpec, undone: Plan, change: ServiceChange, seen: Any
+) -> tuple[ServiceChange, tuple[Step, ...], tuple[Check, ...]]:
+    """One service's change the other way round, its steps, and what must hold before them."""
+    if undone.kind == "adopt":
+        return adopt.back(change, undone.way_back, seen)
+    service = environment.services[change.service]
+    return STRATEGIES[change.strategy].back(service, installation.hosts[service.host], change, seen)

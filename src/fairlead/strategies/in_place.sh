@@ -27,7 +27,9 @@ sorted() { LC_ALL=C sort -z "$@"; }
 common() { LC_ALL=C comm -z "$@"; }
 digest() { sha256sum | cut -d' ' -f1; }
 gone() { [ ! -d "$1" ] || { find "$1" -type d ! -perm -700 -exec chmod u+rwx {} \; && rm -rf -- "$1"; }; }
-put() { printf '%s\n' "$2" >"$1.new" && sync "$1.new" && mv -f "$1.new" "$1"; }
+full() { rm -f -- "$1.new"; die "$1 cannot be written: is its disk full?"; }
+put() { printf '%s\n' "$2" >"$1.new" && sync "$1.new" && mv -f "$1.new" "$1" || full "$1"; }
+as() { cp -- "$1" "$2.new" && mv -f -- "$2.new" "$2" || full "$2"; } # FROM TO
 
 # each SCRIPT: run it with the paths on standard input, as many at once as fit. A process for thousands, not for one.
 each() { xargs -0 -r sh -c "$1" x; }
@@ -82,8 +84,7 @@ restart() { (cd "$home" && sh -c "$1"); }
 # keep_deployed NAME: what stands in the change's NAME becomes what counts as ours
 keep_deployed() {
     for part in '' .links; do
-        if [ -f "$at/$1$part" ]; then cp -- "$at/$1$part" "$place/deployed$part.new" &&
-            mv -f -- "$place/deployed$part.new" "$place/deployed$part"; else rm -f -- "$place/deployed$part"; fi
+        if [ -f "$at/$1$part" ]; then as "$at/$1$part" "$place/deployed$part"; else rm -f -- "$place/deployed$part"; fi
     done
 }
 
@@ -302,7 +303,8 @@ switched)
 restore)
     [ -e "$at/ready" ] || exit 0
     no_links
-    put "$place/.live" switching
+    read_live
+    [ "$live" = switching ] || put "$place/.live" switching
     (cd -- "$root" && each 'find "$@" -maxdepth 0 -printf "%i %p\0" 2>/dev/null || :' <"$at/kept") | sorted |
         common -13 - "$at/found.inodes" | cut -z -d' ' -f2- | sorted >"$at/lost"
     for class in 1 2 3; do gone "$at/back.$class"; done
@@ -319,8 +321,7 @@ restore)
     sync .
     if [ -e "$at/ran" ]; then restart "$1"; else restart "$2"; fi
     keep_deployed deployed.before
-    if [ -f "$at/live.before" ]; then cp -- "$at/live.before" "$place/.live.new" && mv -f -- "$place/.live.new" "$place/.live"
-    else rm -f -- "$place/.live"; fi
+    if [ -f "$at/live.before" ]; then as "$at/live.before" "$place/.live"; else rm -f -- "$place/.live"; fi
     sync "$place"
     ;;
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from fairlead.config import HostSpec, MigrationSpec, ServiceSpec
+from fairlead.config.service import MaintenanceSpec
 from fairlead.errors import NotReady
 from fairlead.model import (
     IDENTITY_FILE,
@@ -179,11 +181,17 @@ _PRUNED = """\
 cd -- "$1" 2>/dev/null || { echo after; exit 0; }
 shift; for r; do [ ! -e "releases/$r" ] || { echo before; exit 0; }; done; echo after
 """
+# `<>` writes over the marker that is there, so leaving needs no room, and goes on where it cannot be marked.
 _MARK = """\
-set -e; marker=$1/.maintenance
-echo "$2" >"$marker"
+set -e; folder=$1 marker=$1/.maintenance
+case $3 in
+off) [ ! -e "$marker" ] || echo "$2" 1<>"$marker" || :;;
+*) [ -s "$marker" ] || echo "$2" >"$marker" ||
+  { rm -f -- "$marker"; echo "$folder cannot be written to: is its disk full?" >&2; exit 1; }
+  echo "$2" 1<>"$marker";;
+esac
 sh -c "$4"
-case $3 in off) rm -f -- "$marker";; *) echo "$3" >"$marker";; esac
+case $3 in off) rm -f -- "$marker";; *) echo "$3" 1<>"$marker";; esac
 """
 _MARKED = """\
 said=off; [ ! -e "$1/.maintenance" ] || said=$(head -n 1 "$1/.maintenance")
@@ -283,39 +291,41 @@ def _headless(stdout: str) -> tuple[str, str, str]:
 
 
 def refuse(service: ServiceSpec, found: Found, tree: Tree | None = None) -> None:
-    """Raise NotReady when what lies there must not be changed."""
+    """Raise NotReady with the first thing for which what lies there must not be changed."""
     del tree
-    where = f"{service.name}: {service.host}:{service.path}"
-    if found.real_folder or found.foreign:
-        what = (
-            "/current is a folder, not a link" if found.real_folder else " holds files that Fairlead did not put there"
-        )
-        raise NotReady(
-            f"{where}{what}", f"make it the first release: fairlead adopt {service.name} -e {service.environment}"
-        )
+    where = f"{service.host}:{service.path}"
+    for what, hint in (*_not_ours(service, found, where), *_not_whole(service, found, where)):
+        raise NotReady(f"{service.name}: {what}", hint)
+
+
+def _not_ours(service: ServiceSpec, found: Found, where: str) -> Iterator[tuple[str, str]]:
+    adopt = f"make it the first release: fairlead adopt {service.name} -e {service.environment}"
+    if found.real_folder:
+        yield f"{where}/current is a folder, not a link", adopt
+    if found.foreign:
+        yield f"{where} holds files that Fairlead did not put there", adopt
     if found.foreign_link:
-        raise NotReady(
+        yield (
             f"{where}/current points to {found.foreign_link}, which is not one of its releases",
             "link it to releases/NAME, or give the service another path",
         )
+
+
+def _not_whole(service: ServiceSpec, found: Found, where: str) -> Iterator[tuple[str, str]]:
     if found.live not in ("", found.current):
         mark = shlex.join(("sh", "-c", 'printf "%s\\n" "$1" >"$2"', "x", found.current, f"{service.path}/.live"))
         linked = found.current or "nothing"
-        raise NotReady(
+        yield (
             f"{where} was left in the middle of a switch: {linked} is linked, {found.live} was running",
             f"make sure that the service runs what is linked, then say so on {service.host}: {mark}",
         )
     if found.shut:
         folders = " and ".join(posixpath.normpath(f"{service.path}/{name}") for name in found.shut)
-        raise NotReady(
-            f"{service.name}: {service.host}:{folders} may not be written to", "look at its owner and mode there"
-        )
+        yield f"{service.host}:{folders} may not be written to", "look at its owner and mode there"
     missing = [name for name in service.shared if not name.endswith("/") and name not in found.shared]
     if missing:
-        names = ", ".join(missing)
-        raise NotReady(
-            f"{where}/shared lacks {names}", f"put it there; a folder that may be made is written `{missing[0]}/`"
-        )
+        hint = f"put it there; a folder that may be made is written `{missing[0]}/`"
+        yield f"{where}/shared lacks {', '.join(missing)}", hint
 
 
 def lives(tree: Tree, found: Found) -> bool:
@@ -575,14 +585,7 @@ def maintenance(service: ServiceSpec, host: HostSpec, new: str, *, on: bool) -> 
     spec = service.maintenance
     if spec is None:
         return ()
-    again, stop, _ = switch_lines(service, host)
-    page = f"{service.path}/{spec.page}"
-    if spec.page:
-        enter, leave = line(("touch", "--", page)), line(("rm", "-f", "--", page))
-    elif spec.stop:
-        enter, leave = stop, again
-    else:
-        enter, leave = line(*spec.on), line(*spec.off)
+    enter, leave = _maintenance_lines(service, host, spec)
     word, title = ("maintenance_on", "enter maintenance") if on else ("maintenance_off", "leave maintenance")
     midway = "entering" if on else "leaving"
     patience = systemd.patience(service)
@@ -611,6 +614,17 @@ def maintenance(service: ServiceSpec, host: HostSpec, new: str, *, on: bool) -> 
 def fence(service: ServiceSpec, host: HostSpec, *, on: bool) -> tuple[Step, ...]:
     """Maintenance of whichever release is live."""
     return maintenance(service, host, "-", on=on)
+
+
+def _maintenance_lines(service: ServiceSpec, host: HostSpec, spec: MaintenanceSpec) -> tuple[str, str]:
+    """Shell lines that enter maintenance and leave it."""
+    if spec.page:
+        page = f"{service.path}/{spec.page}"
+        return line(("touch", "--", page)), line(("rm", "-f", "--", page))
+    if spec.stop:
+        again, stop, _ = switch_lines(service, host)
+        return stop, again
+    return line(*spec.on), line(*spec.off)
 
 
 def migrate(service: ServiceSpec, migration: MigrationSpec, folder: str) -> Step:
