@@ -21,7 +21,7 @@ import fairlead.errors
 from fairlead.app import Status
 from fairlead.config.file import File
 from fairlead.config.service import PlacedEntry, ServiceEntry
-from fairlead.model import Backup, Deployment, Finding, Plan, Report
+from fairlead.model import Backup, Deployment, Finding, Ledger, Plan, Report
 from fairlead.model.base import meanings
 from fairlead.surfaces.cli import COMMANDS, load, main
 
@@ -72,9 +72,11 @@ ABOUT = {
     ),
     "db backups": About({0: "told", **COMMON}, "`backups` (list of [Backup](#backup))"),
     "db restore": About(
-        {0: "restored and proven", 1: "not restored; nothing is left behind", 2: COMMON[2]},
-        "`ok`, `finding` ([Finding](#finding))",
+        {**CHANGED, 0: "restored and proven", 1: "not restored; nothing is left behind", 2: COMMON[2]},
+        "`deployment` ([Deployment](#deployment)), `kept` (label by database), `ledgers` (list of [Ledger](#ledger)); "
+        "with --into `ok`, `finding` ([Finding](#finding))",
     ),
+    "db ledger": About({0: "told", **COMMON}, "`ledgers` (list of [Ledger](#ledger))"),
     "lock show": About(
         {0: "told", **COMMON},
         "`token`, `status` (`held` or `free`), `run` (`-` = none is open), `who`, `lease_end` and `now` "
@@ -139,7 +141,7 @@ KINDS = {
 def reference() -> str:
     """The whole page."""
     parts = [HEAD, *commands(), FILE_HEAD, *keys(), JSON_HEAD]
-    parts += words(Finding, Status, Deployment, Plan, Report, Backup)
+    parts += words(Finding, Status, Deployment, Plan, Report, Backup, Ledger)
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 
