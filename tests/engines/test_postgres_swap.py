@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -48,17 +48,37 @@ WRITES = (
 ASKED = iter(range(10_000))
 
 
+TEMPLATE = "what each trial begins with"
+
+
+@pytest.fixture(scope="module")
+def saved() -> list[tuple[Backup, dict[str, bytes]]]:
+    """The backup that all trials have in common, and the files of it, once there is one."""
+    return []
+
+
 @pytest.fixture
-async def trial(here: Place, server: Postgres) -> AsyncIterator[Trial]:
+async def trial(here: Place, server: Postgres, saved: list[tuple[Backup, dict[str, bytes]]]) -> Trial:
     """A database with a backup, and rows that were written since."""
-    yield await a_trial(here, server)
+    trial = Trial(here, server, server.spec("trial", database=f"mo_trial{next(ASKED)}"))
+    if not saved:
+        first = await a_trial(here, server, name="trial", database=TEMPLATE)
+        assert first.backup
+        paths = [here.home / path for path in (first.backup.file, first.backup.manifest)]
+        saved.append((first.backup, {path.name: path.read_bytes() for path in paths}))
+    trial.backup, files = saved[0]
+    (here.home / "backups").mkdir(0o700, exist_ok=True)
+    for name, content in files.items():
+        (here.home / "backups" / name).write_bytes(content)
+    server.sql(f'create database "{trial.live}" template "{TEMPLATE}" owner svc')
+    return trial
 
 
 @pytest.fixture(autouse=True)
 def tidy(server: Postgres) -> Iterator[None]:
     """Hundreds of databases would make the server slow."""
     yield
-    for name in server.databases - {"postgres", "template0", "template1"}:
+    for name in server.databases - {"postgres", "template0", "template1", TEMPLATE}:
         server.sql('drop database "{}" with (force)'.format(name.replace('"', '""')))
 
 
@@ -652,7 +672,8 @@ async def test_there_is_no_ledger_without_what_was_kept(trial: Trial) -> None:
         await postgres.ledger(trial.here.host, trial.database, LABEL, secrets())
 
 
-async def test_an_estimate_of_what_was_written_since(trial: Trial) -> None:
+async def test_an_estimate_of_what_was_written_since(here: Place, server: Postgres) -> None:
+    trial = await a_trial(here, server)
     trial.server.sql("create table added as select generate_series(1, 7) as a", database=trial.live)
     assert trial.backup
     settled = "select n_tup_ins, n_tup_upd, n_tup_del from pg_stat_user_tables where relname = 'people'"
@@ -662,8 +683,9 @@ async def test_an_estimate_of_what_was_written_since(trial: Trial) -> None:
     assert found.kind == "estimate" and {one.exact for one in found.tables} == {False}
 
 
-async def test_an_estimate_without_statistics_counts(trial: Trial) -> None:
-    trial.server.sql("drop table if exists gone", database=trial.live)
+async def test_an_estimate_without_statistics_counts(here: Place, server: Postgres) -> None:
+    trial = await a_trial(here, server)
+
     assert trial.backup
     trial.server.stop()
     trial.server.start()
