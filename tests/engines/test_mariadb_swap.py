@@ -25,6 +25,7 @@ from support.mariadb import PASSWORDS, ROOT, SECRETS, USER, MariaDB, open_folder
 from support.mariadb_swap import DIE, LABEL, Trial, dying, rows, talking, whole
 from support.places import Place
 from support.processes import until
+from support.rows import some_long
 
 
 @pytest.fixture(scope="module")
@@ -293,8 +294,11 @@ ENDS: dict[str, dict[str, tuple[str, str]]] = {
 }  # fmt: skip
 
 
+OFTEN = {"nothing", "half-filled", "just moved", "swapped", "a shadow of somebody else"}
+
+
 @pytest.mark.parametrize(
-    ("state", "act"), [(state, act) for state in ENDS for act in ENDS[state]], ids=lambda word: word
+    ("state", "act"), some_long(((state, act) for state in ENDS for act in ENDS[state]), OFTEN), ids=lambda word: word
 )
 async def test_each_step_from_each_state_twice(here: Place, server: MariaDB, state: str, act: str) -> None:
     trial = await a_trial(here, server, SMALL)
@@ -345,7 +349,7 @@ KILLS = [
 ]
 
 
-@pytest.mark.parametrize(("act", "number", "asked"), KILLS)
+@pytest.mark.parametrize(("act", "number", "asked"), some_long(KILLS, every=3))
 async def test_killed_at_any_moment(here: Place, server: MariaDB, act: str, number: int, asked: bool) -> None:
     await killed(await a_trial(here, server, SMALL), act, dying(number, asked=asked), number % 2 == 0)
 
@@ -626,6 +630,7 @@ async def test_what_others_have_defined_needs_a_privilege(here: Place, server: M
 async def test_another_backup_under_the_same_label(here: Place, server: MariaDB) -> None:
     trial = await a_trial(here, server)
     await trial.well("shadow")
+    server.sql("insert into people (name) values ('another')", trial.live)
     await trial.back_up()
     assert "comes from another backup" in await refused(trial, "shadow")
 

@@ -27,6 +27,7 @@ from support.places import Place
 from support.postgres import MASTER, PASSWORDS, Postgres, escaped, secrets
 from support.postgres_swap import DIE, LABEL, Trial, changed, checksums, dying, object_of, psql, talking
 from support.processes import mentioning, until
+from support.rows import some_long
 from support.sentinels import Search, sentinel
 
 
@@ -225,7 +226,10 @@ async def test_the_probes_know_each_state(trial: Trial, state: str) -> None:
     assert await trial.words() == words
 
 
-@pytest.mark.parametrize(("state", "act"), ENDS, ids=lambda word: word)
+OFTEN = {"nothing", "half-filled", "closed", "swapped", "a shadow of somebody else"}
+
+
+@pytest.mark.parametrize(("state", "act"), some_long(ENDS, OFTEN), ids=lambda word: word)
 async def test_each_step_from_each_state_twice(trial: Trial, state: str, act: str) -> None:
     go, before = STATES[state]
     written = checksums(trial.server, trial.live)
@@ -268,7 +272,7 @@ async def test_a_server_that_is_away_cannot_tell(here: Place) -> None:
 ACTS = {"shadow": (), "swap": ("shadow",), "swap_undo": ("shadow", "swap")}
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", some_long(range(12), every=3))
 async def test_killed_at_any_moment_it_is_all_old_or_all_new(trial: Trial, seed: int) -> None:
     dice = random.Random(seed)
     act = list(ACTS)[seed % 3]
@@ -466,7 +470,7 @@ async def test_what_was_set_since_the_backup_stays_set(trial: Trial) -> None:
 ODD = ["a b", 'ä"q', "-rf back`tick`", "x'y\\ $(touch x)", "dbname=%s%(name)s", "x" * 60, "😀" * 15]
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("name", some_long(ODD, every=2))
 async def test_odd_names(here: Place, server: Postgres, name: str) -> None:
     trial = await a_trial(here, server, name="odd", database=name)
     old = checksums(server, name)
@@ -525,7 +529,7 @@ COUNTERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", COUNTERS)
+@pytest.mark.parametrize("case", some_long(COUNTERS, every=2))
 async def test_a_number_that_was_given_out_is_not_given_out_again(here: Place, server: Postgres, case: str) -> None:
     make, use, value = COUNTERS[case]
     trial = Trial(here, server, server.spec(f"count{next(ASKED)}"))

@@ -172,6 +172,8 @@ def test_what_cannot_be_asked_for(crm: tuple[Box, Place], row: str) -> None:
 
 def test_killed_in_the_middle_and_finished_from_another_machine(crm: tuple[Box, Place]) -> None:
     box, place = crm
+    box.environment["lease"] = {"ttl": "5s", "beat": "5s"}
+    box.configure()
     record = box.home / ".fairlead/live/runs"
     there = set(record.iterdir())
     process = box.operator.start("db", "restore", "crm", "--yes")
