@@ -661,14 +661,17 @@ async def test_a_damaged_database_is_taken_back_too(here: Place, damage: Callabl
 
 
 @needs_strace
+@KILLS
 @pytest.mark.parametrize("damage", [damaged_below, damaged_schema])
-async def test_a_kill_while_a_damaged_database_is_restored(here: Place, damage: Callable[[Path], None]) -> None:
+async def test_a_kill_while_a_damaged_database_is_restored(
+    here: Place, damage: Callable[[Path], None], kills: int
+) -> None:
     make(live(here), rows=2000)
     old = content(live(here))
     await well(here, sqlite.shadow_command(CRM, await backed_up(here), LABEL))
     damage(live(here))
     with restored_folder(here) as again:
-        for at in moments(calls_of(here, SWAP), "damaged"):
+        for at in moments(calls_of(here, SWAP), "damaged", kills):
             again()
             assert killed(here, SWAP, at)
             await well(here, SWAP)
