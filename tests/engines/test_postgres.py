@@ -554,7 +554,7 @@ async def test_a_server_killed_in_mid_dump_leaves_no_half_file(here: Place) -> N
         assert await until(lambda: part.exists() and part.stat().st_size > 0)
         server.stop()
         (made,) = await task
-    assert made.finding.says.startswith("the server was lost while it was dumped: port closed"), made
+    assert made.finding.says.startswith("the server was lost while it was dumped: "), made
     assert made.finding.hint and left_in(here) == []
 
 
@@ -785,10 +785,10 @@ async def test_a_stopped_restore_drops_what_it_made(here: Place, server: Postgre
     made = await one_backup(here, server.spec("long"))
     before = server.databases
     task = asyncio.create_task(postgres.restore(here.host, made, server.spec("long"), "mo_long_again", secrets()))
-    assert await until(lambda: "fairlead_restore_" in server.sql("select query, datname from pg_stat_activity"))
+    assert await until(lambda: "fairlead_restore_" in server.sql("select query, datname from pg_stat_activity"), 30)
     task.cancel()
     await asyncio.wait({task})
-    assert await until(lambda: server.databases == before)
+    assert await until(lambda: server.databases == before, 30)
 
 
 async def test_a_restore_stopped_while_the_server_still_makes_its_database_leaves_none(
