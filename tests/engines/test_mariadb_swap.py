@@ -133,7 +133,7 @@ def test_what_cannot_be_a_label(server: MariaDB, label: str) -> None:
 async def test_a_step_takes_only_its_own_backup(here: Place, server: MariaDB) -> None:
     trial = await a_trial(here, server)
     assert trial.backup
-    with pytest.raises(NotReady, match="is one of trial"):
+    with pytest.raises(NotReady, match="a mariadb backup of trial on "):
         mariadb.shadow_command(server.spec("other"), trial.backup, LABEL)
 
 

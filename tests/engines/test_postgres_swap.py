@@ -855,9 +855,9 @@ async def test_a_shadow_that_fails_leaves_nothing(trial: Trial, case: str) -> No
 
 def test_the_backup_of_another_database_is_refused_in_the_plan(server: Postgres) -> None:
     backup = Backup(database="crm", engine="postgres", host="here", file="f", manifest="m")
-    with pytest.raises(NotReady, match="the backup f is one of crm, not of idp"):
+    with pytest.raises(NotReady, match="a postgres backup of crm on here cannot be restored into it"):
         postgres.shadow_command(server.spec(), backup, LABEL)
-    with pytest.raises(NotReady, match="the backup f is on vault, and crm is reached from here"):
+    with pytest.raises(NotReady, match="a postgres backup of crm on vault cannot be restored into it"):
         postgres.shadow_command(server.spec("crm"), backup.model_copy(update={"host": "vault"}), LABEL)
 
 

@@ -11,8 +11,10 @@ from fairlead.app.tools import (
     write_starter,
 )
 from fairlead.journal.target import State as LockState
+from fairlead.run.runner import DataWish
 
 __all__ = [
+    "DataWish",
     "Fairlead",
     "LockState",
     "Status",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fairlead.checks.databases import check_databases
@@ -11,7 +11,9 @@ from fairlead.config import DatabaseSpec
 from fairlead.engines import ENGINES, store
 from fairlead.errors import CallError, FairleadError
 from fairlead.model import Backup, Finding, Ledger, Plan, as_where
-from fairlead.plan.restore import Chosen, plan_restore, plan_undo, restore_label
+from fairlead.plan.data import Chosen
+from fairlead.plan.restore import plan_restore, plan_undo, restore_label
+from fairlead.run.runner import DataWish
 
 if TYPE_CHECKING:
     from fairlead.app.facade import Fairlead
@@ -103,10 +105,10 @@ class Data:
         """The labels of the last swaps that stand."""
         found: dict[str, str] = {}
         wanted = {database.name: database for database in databases}
-        async for plan in self._app.finished_plans():
-            for name in (plan.labels.keys() & wanted.keys()) - found.keys():
-                if await self._stands(wanted[name], plan.labels[name]):
-                    found[name] = plan.labels[name]
+        async for run in self._app.past_runs():
+            for name in (run.kept.keys() & wanted.keys()) - found.keys():
+                if await self._stands(wanted[name], run.kept[name]):
+                    found[name] = run.kept[name]
             if len(found) == len(wanted):
                 return found
         missing = ", ".join(sorted(wanted.keys() - found.keys()))
@@ -128,6 +130,48 @@ class Data:
 
         return list(await asyncio.gather(*(one(database) for database in self.named(names))))
 
+    async def written_since(self, labels: Mapping[str, Sequence[str]]) -> list[Ledger]:
+        """What was written to databases since the first of the backups with these labels that counts, as is known."""
+
+        async def one(database: DatabaseSpec) -> Ledger:
+            host = await self._app.hosts.get(database.host)
+            backup = await self._made_for(database, labels[database.name])
+            return await ENGINES[database.engine].estimate(host, database, backup, self._app.secrets)
+
+        return list(await asyncio.gather(*(one(database) for database in self.named(labels))))
+
+    async def chosen_for(self, undone: Plan, data: DataWish, now: float) -> list[Chosen]:
+        """The databases that a rollback of this finished plan takes back too, and to which of its backups.
+
+        Raises CallError where such a backup is no longer there.
+        """
+        migrated = {one.database for one in undone.data.databases if one.migrations}
+        wanted = [
+            database
+            for database in self._app.own_databases()
+            if database.name in undone.backups
+            and {"none": False, "all": True, "migrated": database.name in migrated}[data or database.rollback.data]
+        ]
+        found = await asyncio.gather(*(self._made_for(one, undone.backups[one.name]) for one in wanted))
+        return [
+            Chosen(database, backup, restore_label(database.name, backup, now))
+            for database, backup in zip(wanted, found, strict=True)
+        ]
+
+    async def _made_for(self, database: DatabaseSpec, labels: Sequence[str]) -> Backup:
+        there = await self._proven(database)
+        for label in labels:
+            if mine := [one for one in there if one.label == label]:
+                return max(mine, key=lambda one: one.started)
+        raise CallError(
+            f"no proven backup of {database.name} that was made for this", "`fairlead db backups` lists them"
+        )
+
+    async def _proven(self, database: DatabaseSpec) -> list[Backup]:
+        host = await self._app.hosts.get(database.store.host)
+        there = await store.backups(host, [database.store.path])
+        return [one for one in there if one.database == database.name and one.proven]
+
     async def ledgers(self, labels: Mapping[str, str]) -> list[Ledger]:
         """What the live databases and those kept under these labels differ in."""
 
@@ -144,9 +188,7 @@ class Data:
 
     async def _backup_of(self, database: DatabaseSpec, file: str) -> Backup:
         """The newest proven backup, or the named one."""
-        host = await self._app.hosts.get(database.store.host)
-        there = await store.backups(host, [database.store.path])
-        chosen = [one for one in there if one.database == database.name and one.proven and file in ("", one.file)]
+        chosen = [one for one in await self._proven(database) if file in ("", one.file)]
         if not chosen:
             what = f"no proven backup {file}".rstrip() + f" of {database.name}"
             raise CallError(what, "`fairlead db backups` lists them")

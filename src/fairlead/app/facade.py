@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ from fairlead.plan.prepare import Artifact, prepare
 from fairlead.plan.rollback import plan_rollback
 from fairlead.run import operate
 from fairlead.run.measure import downtime_ms
-from fairlead.run.runner import Stop
+from fairlead.run.runner import DataWish, Stop
 
 HEALTH_LIMIT = 8.0
 """Seconds that one look of `health` or `ready` has; the whole answer comes in under ten."""
@@ -79,7 +80,7 @@ def _silent(event: Event) -> None:
 
 
 async def _not_here() -> Plan:
-    raise NotReady("a plan about data is carried out by the command that made it", "make it again")
+    raise NotReady("a plan that takes something back is carried out by the command that made it", "make it again")
 
 
 @dataclass
@@ -96,9 +97,8 @@ class Fairlead:
     clock: Clock = field(default_factory=SystemClock)
     changing: bool = field(default=False, init=False)
     """A run is going on: a request to stop is heeded between two steps."""
-    _undone_run: str = field(default="", init=False)
     remake: Callable[[], Awaitable[Plan]] = field(default=_not_here, init=False)
-    """Makes the plan that was made last, if it is one about data, from what is on the hosts now."""
+    """Makes the plan that was made last, if it takes something back, from what is on the hosts now."""
     _known: bool = field(default=False, init=False)
     """The run's end stands in the local history."""
 
@@ -240,9 +240,12 @@ class Fairlead:
         reached = all_or_errors(self._reach(name) for name in places)
         if any(service.source and service.source.build for service in used):
             await reached
-            return await self._plan(await self._prepare(wanted))
+            return await self._plan(await self._prepare(wanted), self._today())
         artifacts, _ = await both(self._prepare(wanted), reached)
-        return await self._plan(artifacts)
+        return await self._plan(artifacts, self._today())
+
+    def _today(self) -> str:
+        return time.strftime("%Y%m%d", time.gmtime(self.clock.now()))
 
     async def _reach(self, host: str) -> None:
         try:
@@ -250,8 +253,8 @@ class Fairlead:
         except FairleadError as error:
             raise NotReady(f"host {host} cannot be used: {error.what}", error.hint) from error
 
-    async def _plan(self, artifacts: Mapping[str, Artifact]) -> Plan:
-        return await plan_deploy(self.installation, self.environment, artifacts, self.hosts)
+    async def _plan(self, artifacts: Mapping[str, Artifact], day: str) -> Plan:
+        return await plan_deploy(self.installation, self.environment, artifacts, self.hosts, day=day)
 
     async def _prepare(self, names: Iterable[str]) -> dict[str, Artifact]:
         """Build the named services, two at a time: builds are heavy, and the operator's machine is often small."""
@@ -298,9 +301,7 @@ class Fairlead:
 
         Raises NotReady when those artifacts are not on this machine and the sources here do not lead to them.
         """
-        if plan.kind == "rollback":
-            return await self._plan_rollback(self._undone_run)
-        if plan.kind == "restore":
+        if plan.kind in ("rollback", "restore"):
             return await self.remake()
         if plan.kind == "adopt":
             return _as_seen(plan, await self.plan_adopt(plan.services[0].service))
@@ -309,13 +310,12 @@ class Fairlead:
         if missing and not await self._make_artifacts(plan, missing):
             raise NotReady("what the plan would upload is not on this machine", "make a new plan here")
         versions = {change.service: change.version for change in plan.services}
-        made = await self._plan(
-            {
-                name: Artifact(service=name, tree=await self.artifacts.tree(tree), version=versions[name])
-                for name, tree in uploads.items()
-                if name in self.environment.services
-            }
-        )
+        artifacts = {
+            name: Artifact(service=name, tree=await self.artifacts.tree(tree), version=versions[name])
+            for name, tree in uploads.items()
+            if name in self.environment.services
+        }
+        made = await self._plan(artifacts, plan.data.day or self._today())
         return _as_seen(plan, made)
 
     async def _make_artifacts(self, plan: Plan, missing: list[str]) -> bool:
@@ -334,21 +334,31 @@ class Fairlead:
             operate.resume(*self._place(), self._context(), watch=watch, available=self._make_artifacts)
         )
 
-    async def go_back(self, reason: str) -> Deployment | None:
-        """Take the open run back; None = nothing is open."""
-        return await self._run(operate.go_back(*self._place(), self._context(), reason=reason))
+    async def go_back(self, reason: str, data: DataWish = "") -> Deployment | None:
+        """Take the open run back; None = nothing is open. `data`: which databases too; empty = as its plan says."""
+        return await self._run(operate.go_back(*self._place(), self._context(), reason=reason, data=data))
 
     async def close(self, reason: str) -> Deployment | None:
         """End the open run by hand, everything stays as it stands; None = nothing is open."""
         return await self._run(operate.close(*self._place(), self._context(), reason=reason))
 
-    async def plan_rollback(self, run: str = "") -> Plan:
-        """What it takes to go back to before a finished deployment: the named one, else the last."""
+    async def plan_rollback(self, run: str = "", data: DataWish = "") -> Plan:
+        """What it takes to go back to before a finished deployment: the named one, else the last.
+
+        `data`: which databases go back too; empty = as fairlead.yml says of each.
+        """
         state = await self.lock()
         if state.run != "-":
             raise OpenRun(f"run {state.run} is open", f"`fairlead rollback -e {self.environment.name}` takes it back")
-        self._undone_run = run
-        return await self._plan_rollback(run)
+        now = self.clock.now()
+
+        async def make() -> Plan:
+            undone = await self._finished(await self._lock_target(), run)
+            chosen = await self.data.chosen_for(undone, data, now)
+            return await plan_rollback(self.installation, self.environment, undone, chosen, self.hosts)
+
+        self.remake = make
+        return await make()
 
     async def plan_adopt(self, service: str) -> Plan:
         """What it takes to make the folder that is live now the first release of a service."""
@@ -356,11 +366,6 @@ class Fairlead:
             known = ", ".join(self.environment.services)
             raise CallError(f"no service {service!r} in {self.environment.name}", f"there are: {known}")
         return await plan_adopt(self.installation, self.environment, service, self.hosts)
-
-    async def _plan_rollback(self, run: str) -> Plan:
-        undone = await self._finished(await self._lock_target(), run)
-        services = [change.service for change in undone.services]
-        return await plan_rollback(self.installation, self.environment, undone, services, self.hosts)
 
     async def _finished(self, target: Target, run: str) -> Plan:
         for head in reversed(await target.list()):
@@ -376,13 +381,11 @@ class Fairlead:
             f"no finished deployment {run}".rstrip() + f" in {self.environment.name}", "see `fairlead history`"
         )
 
-    async def finished_plans(self) -> AsyncIterator[Plan]:
-        """The plans of the environment's runs that were carried out to their end, newest first."""
+    async def past_runs(self) -> AsyncIterator[Deployment]:
+        """The environment's runs, newest first, as their records and plans tell them."""
         target = await self._lock_target()
         for head in reversed(await target.list()):
-            deployment, plan = await self._reconstruct(target, head.run)
-            if deployment.state == "done" and plan is not None:
-                yield plan
+            yield (await self._reconstruct(target, head.run))[0]
 
     def _place(self) -> tuple[str, str]:
         return self.environment.name, self.environment.lock_host
@@ -409,6 +412,7 @@ class Fairlead:
             expected=expected,
             keep=keep,
             proof=self.store.save_findings,
+            written=self.data.written_since,
             ended=self._ended,
         )
 

@@ -1,6 +1,6 @@
 """fairlead.yml: text in, frozen specs out. Reads nothing itself: no file, no environment, no clock."""
 
-from fairlead.config.database import ENGINES, DatabaseSpec, GroupSpec, MaintenanceAccount, StoreSpec
+from fairlead.config.database import ENGINES, DatabaseSpec, GroupSpec, MaintenanceAccount, RollbackSpec, StoreSpec
 from fairlead.config.document import Document
 from fairlead.config.environment import EnvironmentSpec
 from fairlead.config.host import PRESETS, HostCommands, HostSpec
@@ -39,6 +39,7 @@ __all__ = [
     "MaintenanceAccount",
     "MaintenanceSpec",
     "MigrationSpec",
+    "RollbackSpec",
     "ServiceSpec",
     "Source",
     "SourceSpec",

@@ -25,6 +25,8 @@ from fairlead.config.types import (
 from fairlead.model import Model, SecretRef
 
 Tls = Literal["off", "required", "verify"]
+TakenBack = Literal["all", "migrated", "none"]
+OnNewRows = Literal["keep_and_restore", "stop_and_ask"]
 
 
 class Engine(NamedTuple):
@@ -40,6 +42,20 @@ ENGINES = {"mariadb": Engine(3306), "postgres": Engine(5432), "sqlite": Engine(N
 EngineName = Annotated[str, BeforeValidator(text), AfterValidator(one_of(ENGINES)), enum(ENGINES)]
 
 
+class RollbackEntry(Model):
+    """Whether the way back of a deployment takes a database back too, to the backup made for that deployment."""
+
+    data: Annotated[TakenBack, BeforeValidator(text)] = "migrated"
+    """`migrated` (if a migration of the deployment has changed it and cannot undo that by itself), `all` (whatever
+    the deployment has changed) or `none`."""
+    on_new_rows: Annotated[OnNewRows, BeforeValidator(text)] = "keep_and_restore"
+    """What was written since that backup: `keep_and_restore` keeps it beside, in the database that is replaced;
+    `stop_and_ask` stops for a person."""
+    standby: Flag = False
+    """Restore the backup beside the live database before the deployment changes anything: it proves the backup, and
+    the way back only renames."""
+
+
 class DatabaseEntry(Model):
     """One database of a group; what is left out comes from the group."""
 
@@ -53,6 +69,8 @@ class DatabaseEntry(Model):
     """The account that services use."""
     password: SecretPattern = ""
     """Name of the secret with that account's password."""
+    rollback: RollbackEntry = RollbackEntry()
+    """Whether a way back takes it back."""
 
 
 class MaintenanceAccountEntry(Model):
@@ -106,6 +124,8 @@ class GroupEntry(Model):
     """The environment of those that name none; may be left out where there is only one environment."""
     backup_store: StoreEntry = StoreEntry()
     """Where their backups lie."""
+    rollback: RollbackEntry = RollbackEntry()
+    """Whether a way back takes them back."""
     names: dict[Name, Annotated[DatabaseEntry, bare_name(DatabaseEntry)]] = {}
     """The databases, by name."""
 
@@ -118,6 +138,14 @@ class StoreSpec(Model):
     keep: int = 14
     max_age: float = 86400.0
     """Seconds."""
+
+
+class RollbackSpec(Model):
+    """What a way back does with a database."""
+
+    data: TakenBack = "migrated"
+    on_new_rows: OnNewRows = "keep_and_restore"
+    standby: bool = False
 
 
 class MaintenanceAccount(Model):
@@ -148,6 +176,7 @@ class DatabaseSpec(Model):
     tls: Tls = "off"
     personal: bool = False
     store: StoreSpec
+    rollback: RollbackSpec = RollbackSpec()
 
 
 class GroupSpec(Model):
@@ -211,8 +240,15 @@ def database_spec(name: str, group: GroupSpec, entry: GroupEntry, environment: s
         **group.model_dump(include={"engine", "host", "address", "port", "tls"}),
         maintenance=group.maintenance,
         store=group.store,
+        rollback=_rollback(entry.rollback, given.rollback),
         **server,
     )
+
+
+def _rollback(group: RollbackEntry, own: RollbackEntry) -> RollbackSpec:
+    """A database's own keys come before those of its group."""
+    keys = {name: getattr(entry, name) for entry in (group, own) for name in entry.model_fields_set}
+    return RollbackSpec(**keys)
 
 
 def pattern(text: str, name: str) -> str:

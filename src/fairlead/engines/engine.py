@@ -55,8 +55,11 @@ class Engine(Protocol):
         """The database (SQLite: the file) beside the live one that keeps what was live."""
         ...
 
-    def shadow_command(self, database: DatabaseSpec, backup: Backup, label: str) -> Command:
-        """Fill the shadow and prove it; run twice it fills once. Live is not touched."""
+    def shadow_command(self, database: DatabaseSpec, backup: Backup | Sequence[str], label: str) -> Command:
+        """Fill the shadow and prove it; run twice it fills once. Live is not touched.
+
+        `backup`: one that is there, or labels under which some will have been made: the first of them that counts.
+        """
         ...
 
     def shadow_probe(self, database: DatabaseSpec, label: str) -> Command:

@@ -113,17 +113,13 @@ def kept_name(database: DatabaseSpec, label: str) -> str:
 
 
 def shadow_command(
-    database: DatabaseSpec, backup: Backup, label: str, *, timeout: float = store.BACKUP_LIMIT
+    database: DatabaseSpec, backup: Backup | Sequence[str], label: str, *, timeout: float = store.BACKUP_LIMIT
 ) -> Command:
     """Fill the shadow from a backup and prove it, as a step's change; one that is proven is not filled again.
 
     The live database is not touched. Raises NotReady where the backup is another database's, or on another host.
     """
-    store.refuse_elsewhere([database])
-    if (backup.database, backup.engine) != (database.name, "mariadb"):
-        raise NotReady(f"the backup {backup.file} is one of {backup.database}, not of {database.name}")
-    chosen = {"manifest": backup.manifest, "sha256": backup.sha256}
-    return _step("shadow", database, label, timeout, chosen)
+    return _step("shadow", database, label, timeout, store.choice(database, backup))
 
 
 def shadow_probe(database: DatabaseSpec, label: str) -> Command:

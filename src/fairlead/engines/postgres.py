@@ -101,16 +101,14 @@ def kept_name(database: DatabaseSpec, label: str) -> str:
 
 
 def shadow_command(
-    database: DatabaseSpec, backup: Backup, label: str, *, timeout: float = store.BACKUP_LIMIT
+    database: DatabaseSpec, backup: Backup | Sequence[str], label: str, *, timeout: float = store.BACKUP_LIMIT
 ) -> Command:
     """Fill the shadow from a backup and count it there, as a step's change; run twice it fills once.
 
     Raises NotReady where the backup is another database's, or lies on another host than the one that
     reaches the server.
     """
-    _refuse_another(database, backup)
-    chosen = {"manifest": backup.manifest, "sha256": backup.sha256}
-    return _step("shadow", database, label, timeout, chosen)
+    return _step("shadow", database, label, timeout, store.choice(database, backup))
 
 
 def shadow_probe(database: DatabaseSpec, label: str) -> Command:
@@ -195,16 +193,6 @@ def _step(
     args = {"name": database.name, "server": server, "label": label} | names | dict(more or {})
     argv = ("python3", "-c", own + package_text("engines/postgres_swap.remote"), verb, canonical(args))
     return Command(argv=argv, stdin=_as_line(secret) if secret else None, timeout=timeout)
-
-
-def _refuse_another(database: DatabaseSpec, backup: Backup) -> None:
-    store.refuse_elsewhere([database])
-    if (backup.database, backup.engine) != (database.name, "postgres"):
-        raise NotReady(f"the backup {backup.file} is one of {backup.database}, not of {database.name}")
-    if backup.host and backup.host != database.host:
-        raise NotReady(
-            f"the backup {backup.file} is on {backup.host}, and {database.name} is reached from {database.host}"
-        )
 
 
 async def _tables(

@@ -85,17 +85,13 @@ def kept_name(database: DatabaseSpec, label: str) -> str:
 
 
 def shadow_command(
-    database: DatabaseSpec, backup: Backup, label: str, *, timeout: float = store.BACKUP_LIMIT
+    database: DatabaseSpec, backup: Backup | Sequence[str], label: str, *, timeout: float = store.BACKUP_LIMIT
 ) -> Command:
     """Write a backup into the shadow and prove it there; run twice it fills it once.
 
     Raises NotReady where the backup is another database's, or lies on another host.
     """
-    store.refuse_elsewhere([database])
-    if (backup.engine, backup.database) != ("sqlite", database.name) or backup.host not in ("", database.host):
-        what = f"a {backup.engine} backup of {backup.database} on {backup.host or database.host}"
-        raise NotReady(f"{database.name}: {what} cannot be restored into it", f"choose a backup of {database.name}")
-    more = {"manifest": backup.manifest, "sha256": backup.sha256}
+    more = store.choice(database, backup)
     return store.step("sqlite", "shadow", _swapping(database, label) | more, timeout)
 
 

@@ -7,7 +7,7 @@ and `Lost` from the host; `NotReady` when its python3 cannot run the program.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fairlead.config.database import DatabaseSpec
@@ -73,6 +73,20 @@ def probe(databases: Iterable[DatabaseSpec], label: str) -> Command:
     """Prints `after` when every database has a proven backup of that label, else `before`; for servers."""
     items = [{"name": one.name, "store": one.store.path} for one in databases]
     return step(_LISTING, "probe", {"databases": items, "label": label}, 60.0)
+
+
+def choice(database: DatabaseSpec, backup: Backup | Sequence[str]) -> dict[str, object]:
+    """What a program has to know of the backup that it restores: one that is there, or labels of some that will be.
+
+    Raises NotReady where it is another database's, or lies on another host than the one that reaches the database.
+    """
+    refuse_elsewhere([database])
+    if not isinstance(backup, Backup):
+        return {"store": database.store.path, "made_for": list(backup)}
+    if (backup.engine, backup.database) != (database.engine, database.name) or backup.host not in ("", database.host):
+        what = f"a {backup.engine} backup of {backup.database} on {backup.host or database.host}"
+        raise NotReady(f"{database.name}: {what} cannot be restored into it", f"choose a backup of {database.name}")
+    return {"manifest": backup.manifest, "sha256": backup.sha256}
 
 
 def account(database: DatabaseSpec, maintenance: bool) -> tuple[str, SecretRef | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 
-from fairlead.model import Deployment, Entry, Plan, RecordLine, StepTime
+from fairlead.model import Deployment, Entry, Plan, RecordLine, StepTime, step_fact
 from fairlead.model.deployment import State
 
 
@@ -31,8 +31,16 @@ def deployment_of(run: str, lines: Sequence[RecordLine], plan: Plan | None) -> D
         why_back=back.says if back else "",
         back_at=back.at if back else 0.0,
         back_seconds=round(end.at - back.at, 3) if back and end else 0.0,
+        kept=_kept(list(lines), plan) if plan else {},
         watch_rules=plan.watch_rules if plan else None,
     )
+
+
+def _kept(lines: list[RecordLine], plan: Plan) -> dict[str, str]:
+    """What a finished restore has kept, or the way back of a deployment."""
+    swapped = (one for one in plan.data.databases if step_fact(lines, one.swap.id).state == "done")
+    ends = {line.entry.verdict for line in lines}
+    return (dict(plan.labels) if "done" in ends else {}) | {one.database: one.label for one in swapped}
 
 
 def _state(entries: Sequence[Entry], end: Entry | None) -> State:
@@ -43,7 +51,7 @@ def _state(entries: Sequence[Entry], end: Entry | None) -> State:
 
 def step_times(lines: Sequence[RecordLine], plan: Plan | None) -> tuple[StepTime, ...]:
     """Every change with its beginning and length, in the order in which they began."""
-    steps = {step.id: step for step in plan.steps} if plan else {}
+    steps = {step.id: step for step in (*plan.steps, *plan.data.steps)} if plan else {}
     begun: dict[tuple[str, str], float] = {}
     times = []
     for entry in (line.entry for line in lines):
@@ -68,7 +76,7 @@ def step_times(lines: Sequence[RecordLine], plan: Plan | None) -> tuple[StepTime
 
 def timeline(lines: Sequence[RecordLine], plan: Plan | None) -> tuple[tuple[float, str], ...]:
     """The run as sentences: unix time and what happened."""
-    titles = {step.id: step.title for step in plan.steps} if plan else {}
+    titles = {step.id: step.title for step in (*plan.steps, *plan.data.steps)} if plan else {}
     entries = [line.entry for line in lines]
     ended = {(entry.step, entry.what, entry.attempt) for entry in entries if entry.kind == "outcome"}
     told = ((e.at, _tell(e, titles) or _tell_unheard(e, titles, ended)) for e in entries)

@@ -8,7 +8,17 @@ from fairlead.model.command import Command, Result, SecretRef, shell
 from fairlead.model.deployment import Deployment, ErrorShare, Event, Report, Sample, StepTime
 from fairlead.model.finding import Finding, Status, blockers, why_not
 from fairlead.model.ledger import Ledger, TableLedger
-from fairlead.model.plan import Inventory, Lease, Plan, ServiceChange, Untouched, WatchRules, WatchTarget
+from fairlead.model.plan import (
+    DataBack,
+    Inventory,
+    Lease,
+    Plan,
+    ServiceChange,
+    TakeBack,
+    Untouched,
+    WatchRules,
+    WatchTarget,
+)
 from fairlead.model.record import Entry, Receipt, RecordLine, StepFact, step_fact
 from fairlead.model.step import Action, Patch, Run, Step, Upload, Where, as_where, turned
 from fairlead.model.tree import IDENTITY_FILE, LISTING, Difference, Tree, difference, parse_listing
@@ -22,6 +32,7 @@ __all__ = [
     "Check",
     "Command",
     "CommandCheck",
+    "DataBack",
     "DatabaseCheck",
     "Deployment",
     "Difference",
@@ -49,6 +60,7 @@ __all__ = [
     "StepFact",
     "StepTime",
     "TableLedger",
+    "TakeBack",
     "Tree",
     "TreeCheck",
     "Untouched",

@@ -79,6 +79,8 @@ class Deployment(Model):
     """Unix time at which the way back began; 0 = it did not."""
     back_seconds: float = 0.0
     """From that moment until the old state was proven."""
+    kept: dict[str, str] = {}
+    """By database, by its name in fairlead.yml, that was taken back: the label under which what it replaced is kept."""
     watch_rules: WatchRules | None = None
     """What the watch judged by; None = not known, because the plan is gone."""
 

@@ -26,6 +26,11 @@ class TableLedger(Model):
         """False only when the table is known to be equal on both sides."""
         return not self.exact or (self.only_live, self.only_kept, self.changed) != (0, 0, 0)
 
+    @property
+    def unknown(self) -> bool:
+        """Nothing was counted."""
+        return self.only_live is None and self.only_kept is None and self.changed is None
+
 
 class Ledger(Model):
     """What stands to be lost or was set aside when a database is taken back, table by table."""
@@ -41,3 +46,8 @@ class Ledger(Model):
     def differing(self) -> tuple[TableLedger, ...]:
         """The tables that are not known to be equal."""
         return tuple(table for table in self.tables if table.differs)
+
+    @property
+    def written(self) -> tuple[TableLedger, ...]:
+        """The tables that something was written to, or of which that is not known."""
+        return tuple(one for one in self.differing if any((one.only_live, one.only_kept, one.changed)) or one.unknown)

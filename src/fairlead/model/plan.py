@@ -105,6 +105,45 @@ class Lease(Model):
     """Seconds without a heartbeat after which a running change is ended."""
 
 
+class TakeBack(Model):
+    """How the way back of a deployment takes one database back: the backup restored beside it, proven, swapped in."""
+
+    database: str
+    """Its name in fairlead.yml."""
+    label: str
+    """Under which what it replaces is kept."""
+    data: Literal["all", "migrated", "none"]
+    """When: if anything was switched or migrated, if one of `migrations` was begun, or only when a person says so."""
+    on_new_rows: Literal["keep_and_restore", "stop_and_ask"] = "keep_and_restore"
+    migrations: tuple[str, ...] = ()
+    """Ids of the steps that change it and cannot take that back themselves."""
+    writers: tuple[str, ...] = ()
+    """Services that use it and can be kept from writing."""
+    shadow: Step
+    swap: Step
+
+
+class DataBack(Model):
+    """What the way back does with data, before it takes back anything else."""
+
+    databases: tuple[TakeBack, ...] = ()
+    enter: tuple[Step, ...] = ()
+    """Keep services from writing, a step for each."""
+    leave: tuple[Step, ...] = ()
+    """Let them write again, once all is back."""
+
+    @property
+    def day(self) -> str:
+        """YYYYMMDD in the names of what is kept; empty where nothing will be."""
+        return next((one.label[:8] for one in self.databases), "")
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All of them, in the order in which they are done."""
+        shadows, swaps = (tuple(getattr(one, word) for one in self.databases) for word in ("shadow", "swap"))
+        return (*shadows, *self.enter, *swaps, *self.leave)
+
+
 class Untouched(Model):
     """What stands in fairlead.yml and is not changed by this plan."""
 
@@ -132,9 +171,13 @@ class Plan(Model):
     """Databases that will be backed up or changed."""
     labels: dict[str, str] = {}
     """By database, by its name in fairlead.yml: the label under which what it was replaced for is kept."""
+    backups: dict[str, tuple[str, ...]] = {}
+    """By database, by its name in fairlead.yml: labels of what this plan backs up, the best to go back to first."""
     untouched: Untouched = Untouched()
     steps: tuple[Step, ...]
     """Stage steps run in parallel by service; activate steps strictly in this order; close steps after the watch."""
+    data: DataBack = DataBack()
+    """What the way back does with databases; these steps are done, not undone."""
     staged: tuple[Check, ...] = ()
     """Must be ok after staging, before the first activation."""
     proven: dict[str, tuple[Check, ...]] = {}
@@ -162,16 +205,17 @@ class Plan(Model):
     @property
     def way_back_hash(self) -> str:
         """SHA-256 of the way back as text, recorded before the first change."""
-        return sha256(canonical([[step.id, str(step.undo)] for step in self.way_back]))
+        data = [[step.id, str(step.do)] for step in self.data.steps]
+        return sha256(canonical([*data, *([step.id, str(step.undo)] for step in self.way_back)]))
 
     @property
     def hosts(self) -> tuple[str, ...]:
         """Names of the accounts that steps of this plan run on, and the lock host, each once."""
-        return tuple(dict.fromkeys((self.lock_host, *(step.host for step in self.steps))))
+        return tuple(dict.fromkeys((self.lock_host, *(step.host for step in (*self.steps, *self.data.steps)))))
 
     def step(self, step_id: str) -> Step:
         """The step of that id; KeyError where there is none."""
-        for step in self.steps:
+        for step in (*self.steps, *self.data.steps):
             if step.id == step_id:
                 return step
         raise KeyError(step_id)

@@ -35,6 +35,8 @@ class Entry(Model):
     """run: services that were not healthy before anything was changed; a way back need not prove them healthy."""
     absent: tuple[str, ...] = ()
     """run: databases that did not answer before anything was changed; they cannot be lost any more."""
+    data: tuple[str, ...] = ()
+    """back: databases, by their names in fairlead.yml, that are taken back too."""
     seconds: float | None = None
     """outcome: how long the change took."""
     verdict: Literal["", "done", "back", "closed"] = ""

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from fairlead.checks.databases import as_check
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation, ServiceSpec
-from fairlead.engines import ENGINES, store
 from fairlead.errors import FairleadError, NotReady
 from fairlead.model import (
     Account,
-    Backup,
     Check,
+    DataBack,
     DatabaseCheck,
     Plan,
-    Run,
     ServiceChange,
     Step,
     Tree,
@@ -24,6 +22,7 @@ from fairlead.model import (
     WatchTarget,
 )
 from fairlead.outside.connect import Hosts
+from fairlead.plan.data import Backups, backups, data_back, database_name, migrations, standby
 from fairlead.plan.prepare import Artifact
 from fairlead.strategies import STRATEGIES
 from fairlead.strategies.proof import health_checks, identity_checks
@@ -34,9 +33,16 @@ DATA_REMARK = "the way back leaves data as it is: databases are backed up before
 
 
 async def plan_deploy(
-    installation: Installation, environment: EnvironmentSpec, artifacts: Mapping[str, Artifact], hosts: Hosts
+    installation: Installation,
+    environment: EnvironmentSpec,
+    artifacts: Mapping[str, Artifact],
+    hosts: Hosts,
+    *,
+    day: str,
 ) -> Plan:
     """What it takes to make these artifacts live. Looks at the hosts, changes nothing.
+
+    `day`: YYYYMMDD, for the names of what a way back keeps.
 
     Raises NotReady naming every host that does not answer and everything that stands in the way.
     """
@@ -51,8 +57,26 @@ async def plan_deploy(
         changes.append(strategy.change(service, artifact.tree, artifact.version, seen))
         steps += strategy.steps(service, installation.hosts[service.host], artifact.tree, seen)
     databases = _touched_databases(installation, environment, changes)
-    backups = await _backups(databases, changes, hosts)
-    return _assemble(installation, environment, changes, [*backups, *steps], databases, found)
+    migrated = migrations(environment, steps)
+    made = await backups(databases, migrated, changes, hosts)
+    new = {change.service for change in changes if not change.before}
+    back = data_back(installation, environment, databases, made, migrated, new=new, day=day)
+    filled, cleared = standby(databases, back)
+    around = [*made.before, *filled, *_with_final(steps, made, back), *cleared]
+    more = {"data": back, "backups": made.labels}
+    return _assemble(installation, environment, changes, around, databases, found, more)
+
+
+def _with_final(steps: Iterable[Step], made: Backups, back: DataBack) -> Iterator[Step]:
+    """The last backups before the steps that they are for; those say how what they do is taken back."""
+    taken = {step: one.database for one in back.databases for step in one.migrations}
+    for step in steps:
+        yield from made.final.get(step.id, ())
+        if step.id in taken:
+            again = f"restore {taken[step.id]} from its backup; what was written since is kept"
+            yield step.model_copy(update={"warns": (), "shows_back": (again,)})
+        else:
+            yield step
 
 
 async def look_everywhere(
@@ -103,39 +127,12 @@ async def _look(service: ServiceSpec, hosts: Hosts, tree: Tree | None) -> Any:
 
 
 def _touched_databases(
-    installation: Installation, environment: EnvironmentSpec, changes: Iterable[ServiceChange]
+    installation: Installation, environment: EnvironmentSpec, changes: Sequence[ServiceChange]
 ) -> list[DatabaseSpec]:
+    """Those that a changed service uses, and those that go back with whatever is changed."""
     wanted = {name for change in changes for name in environment.services[change.service].databases}
-    return [d for d in installation.databases if d.environment == environment.name and d.name in wanted]
-
-
-async def _backups(databases: list[DatabaseSpec], changes: list[ServiceChange], hosts: Hosts) -> list[Step]:
-    """A backup of each before the first activation."""
-    purpose = " ".join(change.after for change in changes)
-    seen: list[Backup] = []
-    for name in dict.fromkeys(database.host for database in databases):
-        stores = {database.store.path for database in databases if database.host == name}
-        seen += await store.backups(await hosts.get(name), stores)
-    return [
-        _backup(database, store.backup_label(purpose, (b for b in seen if b.database == database.name)))
-        for database in databases
-    ]
-
-
-def _backup(database: DatabaseSpec, label: str) -> Step:
-    return Step(
-        id=f"db-{database.name}.backup",
-        title=f"back up {database_name(database)}",
-        host=database.host,
-        phase="stage",
-        do=Run(command=ENGINES[database.engine].backup_command([database], label)),
-        probe=ENGINES[database.engine].backup_probe([database], label),
-        back="stays",
-        shows=(
-            f"back up {database.engine} {database_name(database)} -> {database.store.path}, "
-            "with SHA-256, row counts and integrity check",
-        ),
-    )
+    own = [one for one in installation.databases if one.environment == environment.name and changes]
+    return [one for one in own if one.name in wanted or one.rollback.data == "all"]
 
 
 def _assemble(
@@ -145,6 +142,7 @@ def _assemble(
     steps: list[Step],
     databases: list[DatabaseSpec],
     found: Mapping[str, Any],
+    more: Mapping[str, Any],
 ) -> Plan:
     ordered = [step for phase in ("stage", "activate", "close") for step in steps if step.phase == phase]
     specs = environment.services
@@ -162,7 +160,8 @@ def _assemble(
         ),
         standing=standing(environment, {change.service: change for change in changes}, found),
         guards=guards(installation, environment),
-        remarks=tuple(_remarks(ordered, databases)),
+        remarks=tuple(_remarks(ordered, databases, more["data"])),
+        **more,
     )
 
 
@@ -176,11 +175,12 @@ def assembled(
 ) -> Plan:
     """A plan with everything that follows from its changes and its steps; `more` are the fields that do not."""
     changed = {change.service: change for change in changes}
+    back: DataBack = more.get("data", DataBack())
     words: dict[str, Any] = {
         "project": installation.project,
         "environment": environment.name,
         "lock_host": environment.lock_host,
-        "accounts": _accounts(installation, environment, (step.host for step in steps)),
+        "accounts": _accounts(installation, environment, [step.host for step in (*steps, *back.steps)]),
         "services": tuple(changes),
         "databases": tuple(database_name(database) for database in databases),
         "untouched": _untouched(installation, environment, steps, changed, databases),
@@ -193,16 +193,17 @@ def assembled(
     return Plan(**{**words, **more})
 
 
-def database_name(database: DatabaseSpec) -> str:
-    """What people know it by: its name on the server, or for a file the name that fairlead.yml gives it."""
-    return database.database or database.name
-
-
-def _remarks(steps: Iterable[Step], databases: Iterable[DatabaseSpec]) -> Iterable[str]:
-    if any(databases):
+def _remarks(steps: Iterable[Step], databases: Iterable[DatabaseSpec], back: DataBack) -> Iterable[str]:
+    if any(databases) and not back.databases:
         yield DATA_REMARK
+    for word, when in _WHEN.items():
+        if names := [one.database for one in back.databases if one.data == word and (word == "all" or one.migrations)]:
+            yield f"the way back takes back the data of {', '.join(names)} {when}; what was written since is kept"
     for step in steps:
         yield from step.warns
+
+
+_WHEN = {"migrated": "once the migration has begun", "all": "once anything was switched or migrated"}
 
 
 def proofs(service: ServiceSpec, expected_release: str) -> tuple[Check, ...]:

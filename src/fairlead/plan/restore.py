@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from fairlead.checks.databases import as_check
-from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation, ServiceSpec
+from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation
 from fairlead.engines import ENGINES
 from fairlead.model import Backup, Plan, Run, Step, canonical, sha256, turned
+from fairlead.plan.data import Chosen, Fences, fences, shadow, swap
 from fairlead.plan.deploy import assembled, standing
-from fairlead.strategies import STRATEGIES
 
 OPEN_REMARK = "writers are not stopped: what they write until the swap is kept, and is not in the restored database"
-
-
-class Chosen(NamedTuple):
-    """One database, and the backup that it is taken back to."""
-
-    database: DatabaseSpec
-    backup: Backup
-    label: str
-    """Under which the replaced one is kept."""
 
 
 def restore_label(database: str, backup: Backup, now: float) -> str:
@@ -39,16 +29,15 @@ def plan_restore(
     `end_blockers`: sessions that hold a lock and do nothing may be ended.
     """
     several = list(chosen)
-    fences = _fences(installation, environment, [one.database for one in several])
-    fenced = fences.whole
+    around = fences(installation, environment.services.values(), {one.database.name for one in several})
     steps = [
-        *(_shadow(one) for one in several),
-        *fences.enter,
-        *(_swap(one, fenced=fenced, end_blockers=end_blockers) for one in several),
-        *fences.leave,
+        *(shadow(one) for one in several),
+        *around.enter,
+        *(swap(one, fenced=around.whole, end_blockers=end_blockers) for one in several),
+        *around.leave,
     ]
     labels = {one.database.name: one.label for one in several}
-    return _planned(installation, environment, steps, [one.database for one in several], labels, fences)
+    return _planned(installation, environment, steps, [one.database for one in several], labels, around)
 
 
 def plan_undo(
@@ -56,68 +45,10 @@ def plan_undo(
 ) -> Plan:
     """Make live again what was kept under these labels; what is live until then becomes the shadow."""
     several = list(databases)
-    names = [database for database, _ in several]
-    fences = _fences(installation, environment, names)
-    back = [_unswap(database, label, fenced=fences.whole) for database, label in several]
-    return _planned(installation, environment, [*fences.enter, *back, *fences.leave], names, {}, fences)
-
-
-class _Fences(NamedTuple):
-    """Steps that keep services from writing."""
-
-    enter: tuple[Step, ...]
-    leave: tuple[Step, ...]
-    whole: bool
-    """No service that uses one of the databases is left out."""
-
-
-def _fences(installation: Installation, environment: EnvironmentSpec, databases: Iterable[DatabaseSpec]) -> _Fences:
-    names = {database.name for database in databases}
-    writers = [service for service in environment.services.values() if names & set(service.databases)]
-    waiting = [service for service in writers if service.maintenance and service.strategy in STRATEGIES]
-    enter, leave = (_maintenance(installation, waiting, on=on) for on in (True, False))
-    return _Fences(enter, leave, len(waiting) == len(writers))
-
-
-def _maintenance(installation: Installation, services: Iterable[ServiceSpec], *, on: bool) -> tuple[Step, ...]:
-    return tuple(
-        step
-        for service in services
-        for step in STRATEGIES[service.strategy].fence(service, installation.hosts[service.host], on=on)
-    )
-
-
-def _shadow(one: Chosen) -> Step:
-    engine, database = ENGINES[one.database.engine], one.database
-    shadow = engine.shadow_name(database, one.label)
-    return Step(
-        id=f"db-{database.name}.shadow",
-        title=f"{database.name}: restore beside it",
-        host=database.host,
-        phase="stage",
-        do=Run(command=engine.shadow_command(database, one.backup, one.label)),
-        probe=engine.shadow_probe(database, one.label),
-        undo=engine.shadow_undo(database, one.label),
-        shows=(f"restore {one.backup.file} -> {shadow}, and count it there",),
-        shows_back=(f"drop {shadow}",),
-    )
-
-
-def _swap(one: Chosen, *, fenced: bool, end_blockers: bool) -> Step:
-    engine, database, label = ENGINES[one.database.engine], one.database, one.label
-    live, kept = database.database or database.path, engine.kept_name(database, label)
-    return Step(
-        id=f"db-{database.name}.swap",
-        title=f"{database.name}: swap",
-        host=database.host,
-        phase="activate",
-        do=Run(command=engine.swap_command(database, label, fenced=fenced, end_blockers=end_blockers)),
-        probe=engine.swap_probe(database, label),
-        undo=engine.swap_undo(database, label),
-        loss="finish",
-        shows=(f"{live} -> {kept}", f"{engine.shadow_name(database, label)} -> {live}"),
-        shows_back=(f"{kept} -> {live}",),
-    )
+    undone = [database for database, _ in several]
+    around = fences(installation, environment.services.values(), {database.name for database in undone})
+    back = [_unswap(database, label, fenced=around.whole) for database, label in several]
+    return _planned(installation, environment, [*around.enter, *back, *around.leave], undone, {}, around)
 
 
 def _unswap(database: DatabaseSpec, label: str, *, fenced: bool) -> Step:
@@ -143,7 +74,7 @@ def _planned(
     steps: list[Step],
     databases: list[DatabaseSpec],
     labels: Mapping[str, str],
-    fences: _Fences,
+    around: Fences,
 ) -> Plan:
     return assembled(
         installation,
@@ -155,5 +86,5 @@ def _planned(
         labels=dict(labels),
         proven={"": tuple(as_check(database) for database in databases)},
         standing={**standing(environment, {}, {}), "": tuple(as_check(database) for database in databases)},
-        remarks=() if fences.whole else (OPEN_REMARK,),
+        remarks=() if around.whole else (OPEN_REMARK,),
     )

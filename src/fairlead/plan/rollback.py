@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fairlead.config import EnvironmentSpec, Installation
 from fairlead.model import Check, Plan, ServiceChange, Step
 from fairlead.outside.connect import Hosts
+from fairlead.plan.data import Chosen, fences, shadow, swap
 from fairlead.plan.deploy import assembled, look_everywhere, standing
 from fairlead.strategies import STRATEGIES, adopt
 
 DATA_REMARK = "data is left as it is: only code goes back"
+TAKEN_REMARK = "goes back to its backup; what was written since is kept beside"
 
 
 async def plan_rollback(
-    installation: Installation, environment: EnvironmentSpec, undone: Plan, services: Iterable[str], hosts: Hosts
+    installation: Installation, environment: EnvironmentSpec, undone: Plan, chosen: Sequence[Chosen], hosts: Hosts
 ) -> Plan:
-    """Switch every service that `undone` changed back to what was live before it. Looks at the hosts, changes nothing.
+    """Switch every service that `undone` changed back to what was live before it, and take the `chosen` databases back
+    too, before that and while nobody writes. Looks at the hosts, changes nothing.
 
     Raises NotReady where a service no longer runs what that deployment left, or where the old release is gone.
     """
-    wanted = [change for change in undone.services if change.service in set(services)]
-    known = [change for change in wanted if change.service in environment.services]
+    known = [change for change in undone.services if change.service in environment.services]
     found = await look_everywhere([environment.services[change.service] for change in known], hosts)
     turned = [
         _turned(installation, environment, undone, change, found[change.service])
@@ -30,16 +32,28 @@ async def plan_rollback(
     ]
     changes = [change for change, _, _ in turned]
     steps = [step for _, several, _ in turned for step in several]
+    around = fences(installation, environment.services.values(), {one.database.name for one in chosen})
+    data = [*map(shadow, chosen), *around.enter]
+    data += [swap(one, fenced=around.whole, end_blockers=True) for one in chosen]
     return assembled(
         installation,
         environment,
         changes,
-        steps,
+        [*data, *steps, *around.leave],
+        [one.database for one in chosen],
         kind="rollback",
+        labels={one.database.name: one.label for one in chosen},
         staged=tuple(check for _, _, checks in turned for check in checks),
         standing=standing(environment, {change.service: change for change in changes}, found),
-        remarks=(*([DATA_REMARK] if undone.databases else []), *(warning for step in steps for warning in step.warns)),
+        remarks=(*_about_data(undone, chosen), *(warning for step in steps for warning in step.warns)),
     )
+
+
+def _about_data(undone: Plan, chosen: Sequence[Chosen]) -> Iterable[str]:
+    if undone.databases and not chosen:
+        yield DATA_REMARK
+    for one in chosen:
+        yield f"{one.database.name}: {TAKEN_REMARK}"
 
 
 def _turned(

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fairlead.errors import Damaged, FairleadError, Fenced, Halted, Moved
 from fairlead.journal.history import deployment_of
@@ -32,7 +33,7 @@ from fairlead.outside.files import ArtifactStore
 from fairlead.outside.secrets import Secrets
 from fairlead.plan.deploy import both
 from fairlead.run.guard import Guard
-from fairlead.run.runner import Listen, RunChecks, Runner, Stop, WayBack
+from fairlead.run.runner import DataWish, Listen, RunChecks, Runner, Stop, WayBack, Written, nobody_knows
 from fairlead.run.session import Session
 from fairlead.run.watch import Watch
 
@@ -57,6 +58,8 @@ class Context:
     expected: Callable[[Step], float | None] = lambda step: None
     keep: Callable[[str, list[Sample], list[ErrorShare]], None] = lambda run, samples, shares: None
     proof: Callable[[str, list[Finding]], None] = lambda run, findings: None
+    written: Written = nobody_knows
+    """What was written to databases since the first of the backups with these labels that counts."""
     ended: Callable[[str, list[RecordLine], Plan], None] = lambda run, lines, plan: None
     """Hears of a run that has ended, with its whole record."""
 
@@ -119,16 +122,26 @@ async def resume(
 
     Goes back when the run already did, or when an artifact that still must be uploaded cannot be had here.
     """
-    return await _take_over(environment, lock_host, ctx, why_back="", watch=watch, available=available)
+    return await _take_over(environment, lock_host, ctx, turn=Turn(), watch=watch, available=available)
 
 
-async def go_back(environment: str, lock_host: str, ctx: Context, *, reason: str) -> Deployment | None:
-    """Take the open run back. None = nothing was open."""
+async def go_back(
+    environment: str, lock_host: str, ctx: Context, *, reason: str, data: DataWish = ""
+) -> Deployment | None:
+    """Take the open run back. None = nothing was open. `data`: which databases too; empty = as its plan says."""
 
     async def nothing_needed(plan: Plan, missing: list[str]) -> bool:
         return True
 
-    return await _take_over(environment, lock_host, ctx, why_back=reason, watch=False, available=nothing_needed)
+    turn = Turn(reason, data)
+    return await _take_over(environment, lock_host, ctx, turn=turn, watch=False, available=nothing_needed)
+
+
+class Turn(NamedTuple):
+    """A person's word that a run goes back; without a reason it was not said."""
+
+    why: str = ""
+    data: DataWish = ""
 
 
 Available = Callable[[Plan, list[str]], Awaitable[bool]]
@@ -170,7 +183,7 @@ async def release_lock(environment: str, lock_host: str, ctx: Context) -> str:
 
 
 async def _take_over(
-    environment: str, lock_host: str, ctx: Context, *, why_back: str, watch: bool, available: Available
+    environment: str, lock_host: str, ctx: Context, *, turn: Turn, watch: bool, available: Available
 ) -> Deployment | None:
     session = _session(ctx, environment, lock_host)
     state = await session.read()
@@ -188,7 +201,7 @@ async def _take_over(
         await session.raise_fences(plan.hosts, _patience(plan, session))
         await session.read()
         await session.append(Entry(kind="taken", who=ctx.who))
-        work = _lead_on(plan, session, ctx, why_back=why_back, watch=watch, available=available)
+        work = _lead_on(plan, session, ctx, turn=turn, watch=watch, available=available)
         return await _saying_what_is_live(plan, session, ctx, work)
 
 
@@ -213,20 +226,20 @@ async def _nothing_begun(session: Session, state: State) -> Deployment:
 
 
 async def _lead_on(
-    plan: Plan, session: Session, ctx: Context, *, why_back: str, watch: bool, available: Available
+    plan: Plan, session: Session, ctx: Context, *, turn: Turn, watch: bool, available: Available
 ) -> Deployment:
     kinds = {line.entry.kind for line in session.lines}
     if "end" in kinds:
         await session.release(done=True)
         return deployment_of(session.run, session.lines, plan)
     if "back" in kinds:
-        return await _back(plan, session, _runner(plan, session, ctx), ctx, why_back)
-    if not why_back:
+        return await _back(plan, session, _runner(plan, session, ctx), ctx, turn)
+    if not turn.why:
         missing = await _missing_artifacts(plan, session, ctx)
         if missing and not await available(plan, missing):
-            why_back = "what was to be uploaded is not on this machine"
-    if why_back:
-        return await _back(plan, session, _runner(plan, session, ctx), ctx, why_back)
+            turn = Turn("what was to be uploaded is not on this machine")
+    if turn.why:
+        return await _back(plan, session, _runner(plan, session, ctx), ctx, turn)
     return await _lead(plan, session, ctx, watch=watch)
 
 
@@ -257,7 +270,7 @@ async def _lead(plan: Plan, session: Session, ctx: Context, *, watch: bool) -> D
                 runner.heed_loss()
         await runner.tidy()
     except WayBack as turn:
-        return await _back(plan, session, runner, ctx, turn.why)
+        return await _back(plan, session, runner, ctx, Turn(turn.why))
     return await _end(plan, session, ctx, "done")
 
 
@@ -277,9 +290,9 @@ async def _watch(plan: Plan, session: Session, ctx: Context, guard: Guard) -> No
         )
 
 
-async def _back(plan: Plan, session: Session, runner: Runner, ctx: Context, why: str) -> Deployment:
+async def _back(plan: Plan, session: Session, runner: Runner, ctx: Context, turn: Turn) -> Deployment:
     async with _observed(plan, session, ctx):
-        findings = await runner.back(why)
+        findings = await runner.back(turn.why, turn.data)
     ctx.proof(session.run, findings)
     return await _end(plan, session, ctx, "back")
 
@@ -373,7 +386,7 @@ def _watcher(plan: Plan, session: Session, ctx: Context) -> Watch:
 
 
 def _runner(plan: Plan, session: Session, ctx: Context) -> Runner:
-    return Runner(plan, session, ctx.checks, ctx.clock, ctx.listen, ctx.expected, ctx.stop)
+    return Runner(plan, session, ctx.checks, ctx.clock, ctx.listen, ctx.expected, ctx.stop, ctx.written)
 
 
 def _session(ctx: Context, environment: str, lock_host: str) -> Session:
@@ -406,5 +419,7 @@ async def _plan_of(session: Session) -> Plan | None:
 
 def _patience(plan: Plan, session: Session) -> float:
     """Seconds to let a change finish that may not be ended, such as a migration that its operator left behind."""
-    running: Iterable[Step] = (s for s in plan.steps if s.loss == "finish" and session.fact(s).state == "begun")
+    running: Iterable[Step] = (
+        s for s in (*plan.steps, *plan.data.steps) if s.loss == "finish" and session.fact(s).state == "begun"
+    )
     return max((step.do.command.timeout for step in running if not isinstance(step.do, Upload)), default=0.0)

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import textwrap
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
 from fairlead.errors import FairleadError, Halted, Lost, Unreachable
 from fairlead.journal.target import Done, Saw, TooLate
-from fairlead.model import Check, Entry, Event, Finding, Plan, ServiceChange, Step, Where, as_where, blockers, why_not
+from fairlead.model import (
+    Check,
+    Entry,
+    Event,
+    Finding,
+    Ledger,
+    Plan,
+    ServiceChange,
+    Step,
+    TakeBack,
+    Where,
+    as_where,
+    blockers,
+    why_not,
+)
 from fairlead.outside.clock import Clock
 from fairlead.run.session import Session
 from fairlead.run.table import Move, move
 
+DataWish = Literal["", "all", "migrated", "none"]
+"""What a person says of data on a way back; empty = what the plan says."""
 RunChecks = Callable[[Iterable[Check]], Awaitable[list[Finding]]]
 Listen = Callable[[Event], None]
 
@@ -32,6 +48,16 @@ class WayBack(Exception):
     def __init__(self, why: str) -> None:
         super().__init__(why)
         self.why = why
+
+
+Written = Callable[[Mapping[str, Sequence[str]]], Awaitable[list[Ledger]]]
+
+
+async def nobody_knows(labels: Mapping[str, Sequence[str]]) -> list[Ledger]:
+    """Where databases cannot be asked what was written to them since their backups."""
+    raise Halted(
+        f"nobody can say what was written to {', '.join(labels)}", "look at it, then `fairlead rollback --data`"
+    )
 
 
 @dataclass
@@ -63,6 +89,8 @@ class Runner:
     listen: Listen
     expected: Callable[[Step], float | None] = lambda step: None
     stop: Stop = field(default_factory=Stop)
+    written: Written = nobody_knows
+    """What was written to databases since the first of the backups with these labels that counts."""
     lost: Callable[[], str] = lambda: ""
     """Why the run must not go on, as a sentence, such as a database that is gone; "" = it may."""
     _turning: bool = False
@@ -157,23 +185,97 @@ class Runner:
 
     # -- back
 
-    async def back(self, why: str) -> list[Finding]:
+    async def back(self, why: str, data: DataWish = "") -> list[Finding]:
         """Undo in reverse what this run has done, and prove that the old state stands. Returns the proof.
 
+        Databases go back first, while nobody writes: which ones is decided once, by the plan or by a person (`data`).
         Raises Halted where that cannot be done or cannot be proven.
         """
         self.stop.answered()  # what was asked before this point has been answered by turning round
-        if not any(line.entry.kind == "back" for line in self.session.lines):
-            await self.session.append(Entry(kind="back", says=why, who=self.session.who))
+        self.lost = lambda: ""  # so has that
+        taken = await self._to_take_back(why, data)
         self._event("back", f"going back: {why}")
-        await self._climbing(self._undo)
+        await self._ask_first(taken, data)
+        await self._climbing(lambda: self._take_data_back(taken))
+        await self._climbing(lambda: self._undo({one.shadow.id for one in taken}))
+        await self._climbing(self._let_write)
         return await self._prove_old_state()
 
-    async def _undo(self) -> None:
+    async def _to_take_back(self, why: str, data: DataWish) -> list[TakeBack]:
+        """The databases that the record says; the first time, or where a person decides anew, it is written there."""
+        said = [line.entry for line in self.session.lines if line.entry.kind == "back"]
+        names = said[-1].data if said else ()
+        if not said or data:
+            swapped = (one for one in self.plan.data.databases if self.session.fact(one.swap).state == "done")
+            chosen = dict.fromkeys([*(one.database for one in swapped), *self._wished(data)])
+            names = tuple(chosen)
+            await self.session.append(Entry(kind="back", says=why, who=self.session.who, data=names))
+        return [one for one in self.plan.data.databases if one.database in names]
+
+    def _wished(self, data: DataWish) -> list[str]:
+        """By default what its policy says; nothing where nothing was begun that could have changed it."""
+        begun = {step.id for step in self.plan.steps if self._may_have_changed(step)}
+        changing = {step for step in begun if step.endswith((".switch", ".migrate"))}
+        return [
+            one.database
+            for one in self.plan.data.databases
+            if {"none": False, "migrated": bool(begun & set(one.migrations)), "all": bool(changing)}[data or one.data]
+        ]
+
+    def _may_have_changed(self, step: Step) -> bool:
+        return self.session.fact(step).state not in ("none", "found", "undone")
+
+    async def _ask_first(self, taken: list[TakeBack], data: DataWish) -> None:
+        """Raise Halted where something was written that a person must decide about."""
+        asks = [one.database for one in taken if one.on_new_rows == "stop_and_ask" and not self._swapping(one)]
+        if not asks or data:
+            return
+        labels = {name: self.plan.backups[name] for name in asks}
+        new = [ledger for ledger in await self.written(labels) if ledger.written]
+        if new:
+            told = "; ".join(f"{one.database}: {', '.join(table.table for table in one.written)}" for one in new)
+            raise Halted(
+                f"something was written since the backup: {told}; nothing was taken back",
+                f"`fairlead rollback -e {self.plan.environment} --data migrated` takes the data back all the same and "
+                "keeps what was written beside it, `--data none` leaves data as it is",
+            )
+
+    def _swapping(self, one: TakeBack) -> bool:
+        return self.session.fact(one.swap).state != "none"
+
+    async def _take_data_back(self, taken: list[TakeBack]) -> None:
+        """Restore beside, keep writers still, swap: each for all databases at once."""
+        if not taken:
+            return
+        writers = {name for one in taken for name in one.writers}
+        fences = [step for step in self.plan.data.enter if step.service in writers]
+        self._phase("taking data back", ", ".join(one.database for one in taken))
+        try:
+            await _all_or_first_error(self.forward(one.shadow, alone=False) for one in taken)
+            await _all_or_first_error(self.forward(step, alone=False) for step in fences)
+            await _all_or_first_error(self.forward(one.swap, alone=False) for one in taken)
+        except WayBack as error:
+            raise Halted(f"data could not be taken back: {error.why}", self._data_hint()) from error
+
+    def _data_hint(self) -> str:
+        here = f"-e {self.plan.environment}"
+        return (
+            f"repair that, then `fairlead resume {here}`; `fairlead rollback {here} --data none` leaves data as it is"
+        )
+
+    async def _let_write(self) -> None:
+        """Lift what kept services from writing; where a switch taken back has done that already, it is found so."""
+        entered = {step.service for step in self.plan.data.enter if self.session.fact(step).state != "none"}
+        for step in self.plan.data.leave:
+            if step.service in entered:
+                await self.forward(step, alone=True)
+
+    async def _undo(self, live: Set[str]) -> None:
+        """`live`: shadows that have become live, and so are not dropped."""
         steps = self.plan.way_back
         for step in (step for step in steps if step.phase == "activate"):
             await self.backward(step, alone=True)
-        staged = [step for step in steps if step.phase == "stage"]
+        staged = [step for step in steps if step.phase == "stage" and step.id not in live]
         await _all_or_first_error(self._lane_back(lane) for lane in _lanes(staged))
 
     async def _lane_back(self, steps: list[Step]) -> None:
@@ -188,8 +290,7 @@ class Runner:
         for _ in range(2 * RECOVERIES):
             fact = self.session.fact(step)
             if step.back == "by_data" and fact.state not in ("none", "undone", "found"):
-                self.session.later(Entry(kind="outcome", step=step.id, what="left", says="data is left as it is"))
-                self._event("warning", f"{step.title}: data is left as it is", step=step.id, service=step.service)
+                self._leave(step)
                 return
             sees = await self.probe(step)
             # Attempts before this one count no more: whoever asks again may have repaired what was in the way.
@@ -204,6 +305,17 @@ class Runner:
             done = await self._change(step, "undo", alone=alone)
             last, tried = f"; undoing it: {_said(done)}" if done.rc else "", tried + 1
         raise Halted(f"{step.title} could not be taken back in several attempts{last}", self._repair_hint(step))
+
+    def _leave(self, step: Step) -> None:
+        """A step that only goes back with its data: say whether that went back."""
+        names = next((line.entry.data for line in reversed(self.session.lines) if line.entry.kind == "back"), ())
+        ours = [one.database for one in self.plan.data.databases if step.id in one.migrations]
+        says = "data is left as it is"
+        if ours and set(ours) <= set(names):
+            says = f"taken back with the data of {', '.join(ours)}"
+        else:
+            self._event("warning", f"{step.title}: {says}", step=step.id, service=step.service)
+        self.session.later(Entry(kind="outcome", step=step.id, what="left", says=says))
 
     async def _prove_old_state(self) -> list[Finding]:
         self._phase("proving the old state", "")
@@ -371,10 +483,10 @@ def _said(done: Done) -> str:
 
 
 def _lanes(steps: Iterable[Step]) -> list[list[Step]]:
-    """Steps of one service in their order; services beside each other."""
+    """Steps of one service, or of one database, in their order; services and databases beside each other."""
     lanes: dict[str, list[Step]] = {}
     for step in steps:
-        lanes.setdefault(step.service or step.id, []).append(step)
+        lanes.setdefault(step.service or step.id.partition(".")[0], []).append(step)
     return list(lanes.values())
 
 

@@ -585,35 +585,54 @@ def maintenance(service: ServiceSpec, host: HostSpec, new: str, *, on: bool) -> 
     spec = service.maintenance
     if spec is None:
         return ()
-    enter, leave = _maintenance_lines(service, host, spec)
     word, title = ("maintenance_on", "enter maintenance") if on else ("maintenance_off", "leave maintenance")
-    midway = "entering" if on else "leaving"
-    patience = systemd.patience(service)
-    ways = {
-        True: shell(_MARK, service.path, midway, "on", enter, timeout=patience),
-        False: shell(_MARK, service.path, midway, "off", leave, timeout=patience),
-    }
     # Once the release is live the maintenance for it has been entered, also when it is over: a resume asks again.
-    sees = ("off", "on leaving over") if on else ("on entering", "off over")
-    return (
-        step(
-            service,
-            word,
-            title,
-            "activate",
-            do=Run(command=ways[on]),
-            probe=shell(_MARKED, service.path, *sees, new),
-            undo=ways[not on],
-            leaves=spec.stop,
-            shows=(systemd.shown(enter if on else leave),),
-            shows_back=(systemd.shown(leave if on else enter),),
-        ),
-    )
+    sees = ("off", "on fenced leaving over") if on else ("on fenced entering", "off over")
+    return (_marking(service, host, spec, (word, title), (sees, new), "on", on=on),)
 
 
 def fence(service: ServiceSpec, host: HostSpec, *, on: bool) -> tuple[Step, ...]:
-    """Maintenance of whichever release is live."""
-    return maintenance(service, host, "-", on=on)
+    """Maintenance of whichever release is live, for as long as its data is taken back.
+
+    It is entered also where one is on: what a deployment has started in the middle of that must not write either.
+    """
+    spec = service.maintenance
+    if spec is None:
+        return ()
+    word, title = ("fence_on", "keep it from writing") if on else ("fence_off", "let it write again")
+    sees = ("off on entering leaving over", "fenced") if on else ("on fenced entering leaving", "off over")
+    return (_marking(service, host, spec, (word, title), (sees, "-"), "fenced", on=on),)
+
+
+def _marking(
+    service: ServiceSpec,
+    host: HostSpec,
+    spec: MaintenanceSpec,
+    names: tuple[str, str],
+    probe: tuple[tuple[str, str], str],
+    mark: str,
+    *,
+    on: bool,
+) -> Step:
+    """A step that enters or leaves maintenance and says in the marker that it has; `probe`: what its words mean."""
+    enter, leave = _maintenance_lines(service, host, spec)
+    patience = systemd.patience(service)
+    ways = {
+        True: shell(_MARK, service.path, "entering", mark, enter, timeout=patience),
+        False: shell(_MARK, service.path, "leaving", "off", leave, timeout=patience),
+    }
+    sees, release = probe
+    return step(
+        service,
+        *names,
+        "activate",
+        do=Run(command=ways[on]),
+        probe=shell(_MARKED, service.path, *sees, release),
+        undo=ways[not on],
+        leaves=spec.stop,
+        shows=(systemd.shown(enter if on else leave),),
+        shows_back=(systemd.shown(leave if on else enter),),
+    )
 
 
 def _maintenance_lines(service: ServiceSpec, host: HostSpec, spec: MaintenanceSpec) -> tuple[str, str]:

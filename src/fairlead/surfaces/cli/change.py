@@ -6,12 +6,13 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 import click
 
-from fairlead.app import Fairlead, read_plan, write_plan
-from fairlead.errors import CallError, Moved, NotReady, Refused
-from fairlead.model import Deployment, Plan, blockers, why_not
+from fairlead.app import DataWish, Fairlead, read_plan, write_plan
+from fairlead.errors import CallError, FairleadError, Moved, NotReady, Refused
+from fairlead.model import Deployment, Ledger, Plan, blockers, why_not
 from fairlead.surfaces.cli import lines
 from fairlead.surfaces.cli.frame import command, emit_json, options
 
@@ -86,7 +87,7 @@ async def deploy(
             click.echo("\n".join(lines.findings(blockers(findings))), err=True)
             raise NotReady(f"not ready: {why_not(findings)}", "`fairlead ready` shows all gates")
     approve(app, made, yes=yes, from_file=plan_file is not None)
-    return _ended(await app.deploy(made, reason=reason, watch=not no_watch), as_json)
+    return await ended(app, await app.deploy(made, reason=reason, watch=not no_watch), as_json)
 
 
 @asynccontextmanager
@@ -136,18 +137,29 @@ def approve(app: Fairlead, made: Plan, *, yes: bool, from_file: bool) -> None:
         raise Refused("not approved, nothing was changed")
 
 
-def _ended(deployment: Deployment | None, as_json: bool) -> int:
+async def ended(app: Fairlead, deployment: Deployment | None, as_json: bool) -> int:
+    """Say how a run ended, with what was written to the databases that it took back; the exit code for it."""
     if deployment is None:
         if as_json:
             emit_json({"deployment": None})
         else:
             click.echo("nothing is open")
         return 0
+    ledgers = await _ledgers(app, deployment)
     if as_json:
-        emit_json({"deployment": deployment})
+        emit_json({"deployment": deployment, "kept": deployment.kept, "ledgers": ledgers})
     else:
-        click.echo(told(deployment))
+        click.echo("\n".join([told(deployment), *lines.ledgers(ledgers)]))
     return EXITS[deployment.state]
+
+
+async def _ledgers(app: Fairlead, deployment: Deployment) -> list[Ledger]:
+    """What went back is back, whether the difference can be told or not."""
+    try:
+        return await app.data.ledgers(deployment.kept)
+    except FairleadError as error:
+        click.echo(f"what live and kept databases differ in cannot be told: {error}", err=True)
+        return []
 
 
 def told(one: Deployment) -> str:
@@ -160,9 +172,19 @@ def told(one: Deployment) -> str:
         return (
             f"{one.kind} {one.id} came back: {lines.ascii_path(one.why_back)}\n"
             f"everything is as it was, proven from outside; the way back took {one.back_seconds:.1f} s (target 300 s)\n"
-            f"data is left as it is\nhint: `fairlead report {one.id} -e {one.environment}` writes the post-mortem"
+            f"{_of_data(one)}\nhint: `fairlead report {one.id} -e {one.environment}` writes the post-mortem"
         )
     return lines.deployment(one)
+
+
+def _of_data(one: Deployment) -> str:
+    if not one.kept:
+        return "data is left as it is"
+    names = ", ".join(one.kept)
+    return (
+        f"the data of {names} is as it was before; what it was replaced for is kept: "
+        f"`fairlead db restore {' '.join(one.kept)} --undo -e {one.environment}` makes that live again"
+    )
 
 
 @click.command(name="adopt")
@@ -187,34 +209,50 @@ async def adopt(
             click.echo("\n".join(lines.plan(made)))
         return 0
     approve(app, made, yes=yes, from_file=False)
-    return _ended(await app.deploy(made, reason=reason or "adopt", watch=not no_watch), as_json)
+    return await ended(app, await app.deploy(made, reason=reason or "adopt", watch=not no_watch), as_json)
+
+
+DATA: tuple[Literal["all", "migrated", "none"], ...] = ("all", "migrated", "none")
 
 
 @click.command(name="rollback")
 @click.argument("run", default="")
+@click.option(
+    "--data", default="", metavar="|".join(DATA), help="Which databases go back too; else as fairlead.yml says."
+)
 @approval
 @options
 @command
-async def rollback(app: Fairlead, as_json: bool, run: str, yes: bool, reason: str, no_watch: bool) -> int:
+async def rollback(app: Fairlead, as_json: bool, run: str, data: str, yes: bool, reason: str, no_watch: bool) -> int:
     """Go back: an open run is undone; without one, the last finished deployment is taken back by a plan of its own.
 
     Example: fairlead rollback -e production --reason "donations fail"
     """
+    wish = _wish(data)
     state = await app.lock()
     if state.run != "-":
         if run not in ("", state.run):
             raise CallError(f"run {state.run} is open, not {run}", "leave the name out to take the open run back")
         if not yes and not (sys.stdin.isatty() and click.confirm(f"Take the open run {state.run} back?", err=True)):
             raise Refused("not approved, nothing was changed", "say `--yes`, or run it in a terminal")
-        return _went_back(await app.go_back(reason or "rollback"), as_json)
-    made = await app.plan_rollback(run)
+        return await _went_back(app, await app.go_back(reason or "rollback", wish), as_json)
+    made = await app.plan_rollback(run, wish)
     approve(app, made, yes=yes, from_file=False)
-    return _ended(await app.deploy(made, reason=reason or "rollback", watch=not no_watch), as_json)
+    return await ended(app, await app.deploy(made, reason=reason or "rollback", watch=not no_watch), as_json)
 
 
-def _went_back(deployment: Deployment | None, as_json: bool) -> int:
+def _wish(data: str) -> DataWish:
+    for known in DATA:
+        if data == known:
+            return known
+    if data:
+        raise CallError(f"--data {data} is none of {', '.join(DATA)}")
+    return ""
+
+
+async def _went_back(app: Fairlead, deployment: Deployment | None, as_json: bool) -> int:
     """An open run that was asked to go back and did: that is a yes."""
-    code = _ended(deployment, as_json)
+    code = await ended(app, deployment, as_json)
     return 0 if deployment is not None and deployment.state == "back" else code
 
 
@@ -229,7 +267,7 @@ async def resume(app: Fairlead, as_json: bool, run: str, no_watch: bool) -> int:
     Example: fairlead resume -e production
     """
     await _must_be_open(app, run)
-    return _ended(await app.resume(watch=not no_watch), as_json)
+    return await ended(app, await app.resume(watch=not no_watch), as_json)
 
 
 @click.command(name="close")
@@ -243,7 +281,7 @@ async def close(app: Fairlead, as_json: bool, run: str, reason: str) -> int:
     Example: fairlead close -e production --reason "repaired by hand"
     """
     await _must_be_open(app, run)
-    return _ended(await app.close(reason), as_json)
+    return await ended(app, await app.close(reason), as_json)
 
 
 async def _must_be_open(app: Fairlead, run: str) -> None:

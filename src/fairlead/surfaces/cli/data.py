@@ -10,7 +10,7 @@ from fairlead.app import Fairlead
 from fairlead.errors import CallError
 from fairlead.model import Finding, blockers
 from fairlead.surfaces.cli import lines
-from fairlead.surfaces.cli.change import EXITS, approve, consent, told
+from fairlead.surfaces.cli.change import approve, consent, ended
 from fairlead.surfaces.cli.frame import command, emit_json, options
 
 
@@ -107,12 +107,7 @@ async def restore(
         click.echo("\n".join(lines.ledgers(await app.data.estimates(names, how["file"]))), err=True)
     approve(app, made, yes=yes, from_file=False)
     deployment = await app.deploy(made, reason=reason or ("undo a restore" if how["undo"] else "restore"), watch=False)
-    ledgers = await app.data.ledgers(made.labels) if deployment.state == "done" else []
-    if as_json:
-        emit_json({"deployment": deployment, "kept": made.labels, "ledgers": ledgers})
-    else:
-        click.echo("\n".join([told(deployment), *lines.ledgers(ledgers)]))
-    return EXITS[deployment.state]
+    return await ended(app, deployment, as_json)
 
 
 def _refuse(names: tuple[str, ...], how: _How) -> None:

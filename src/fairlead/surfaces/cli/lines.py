@@ -51,7 +51,7 @@ def hints(found: Iterable[Finding]) -> list[str]:
 
 def plan(shown: Plan) -> list[str]:
     """What a plan would do: first the places, then file by file, then command by command."""
-    return [*_places(shown), "", *_files(shown), *_commands(shown), *_end(shown)]
+    return [*_places(shown), "", *_files(shown), *_commands(shown), *_data(shown), *_end(shown)]
 
 
 def _places(shown: Plan) -> list[str]:
@@ -118,8 +118,16 @@ def _step(number: int, step: Step) -> list[str]:
     told = [f"  {number}. {step.title}  [{step.host}]"]
     told += [f"       {ascii_path(shown)}" for shown in step.shows]
     words = {"stays": "stays", "by_data": "data is left as it is", "no": "cannot be taken back"}
-    back = "; ".join(step.shows_back) if step.back == "reversible" else words[step.back]
+    back = "; ".join(step.shows_back) or words.get(step.back, "")
     return [*told, f"       back: {ascii_path(back)}"]
+
+
+def _data(shown: Plan) -> list[str]:
+    """What the way back does first, where it takes data back."""
+    if not shown.data.databases:
+        return []
+    steps = [line for number, step in enumerate(shown.data.steps, 1) for line in _step(number, step)[:-1]]
+    return ["", "way back, before anything else, where data is taken back:", *steps]
 
 
 def _end(shown: Plan) -> list[str]:
@@ -127,7 +135,8 @@ def _end(shown: Plan) -> list[str]:
     if shown.guards:
         then = "start the way back" if shown.watch_rules.lost_database == "back" else "stop the run"
         watched += f"; one of {len(shown.guards)} databases that is lost meanwhile will {then}"
-    back = f"way back: {len(shown.way_back)} steps, {shown.way_back_hash[:12]}"
+    steps = len(shown.way_back) + len(shown.data.steps)
+    back = f"way back: {steps} steps, {shown.way_back_hash[:12]}"
     return ["", watched, back, *(f"! {remark}" for remark in shown.remarks), f"plan {shown.hash}"]
 
 
