@@ -133,6 +133,8 @@ KINDS = {
     "SharedWord": "word",
     "StrategyName": "word",
     "Tls": "word",
+    "TakenBack": "`all`, `migrated`, `none`",
+    "OnNewRows": "`keep_and_restore`, `stop_and_ask`",
     "SourceChoice": "`environment`, or one of these keys",
 }
 """How the reference names the types of `config/types.py`. A type that is missing here is an error."""

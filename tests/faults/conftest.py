@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from support.box import Box, Boxes, in_place, release
+from support.box import Box, Boxes, in_place, release, says
+from support.live_data import TABLE, Maria, Postgres, Sqlite, names
 from support.sshd import Sshd
 
 
@@ -47,3 +48,22 @@ def boxes(installed: dict[str, Path], tmp_path: Path) -> Iterator[Boxes]:
             return box
 
         yield make
+
+
+@pytest.fixture(params=[Maria, Postgres, Sqlite], ids=["mariadb", "postgres", "sqlite"])
+def crm(request: pytest.FixtureRequest, boxes: Boxes, tmp_path: Path) -> Any:
+    """A box with the database `crm`, of which there is a backup with `a` and `b`."""
+    box = boxes(environ=request.param.passwords)
+    place = request.param(box.home, tmp_path)
+    box.databases = {"data": place.group() | {"names": {"crm": {}}}}
+    box.configure()
+    if isinstance(place, Sqlite):
+        box.put("data/.keep", "")
+        place.sql(TABLE)
+        box.own(box.home / "data")
+    says(box.run("db", "backup"), 0, "2 rows in 1 tables")
+    place.sql("insert into people values (3, 'c');")
+    place.sql("update people set name = 'B' where id = 2;")
+    assert names(place) == "a B c"
+    yield box, place
+    place.close()

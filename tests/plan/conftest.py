@@ -104,7 +104,7 @@ class World:
     async def plan(self, **versions: str) -> Plan:
         artifacts = {service: await self.build(service, version) for service, version in versions.items()}
         installation = self.installation
-        return await plan_deploy(installation, installation.environments["test"], artifacts, self.hosts)
+        return await plan_deploy(installation, installation.environments["test"], artifacts, self.hosts, day="20260704")
 
 
 @pytest.fixture

@@ -115,8 +115,12 @@ ROWS: dict[str, tuple[Callable[[World], Awaitable[None]], dict[str, str], list[s
     "a migration that cannot be undone": (
         migrating,
         {"api": "v2"},
-        ["back up crm", *staged("api"), "api: migrate crm", "api: switch to API"],
-        {"remarks": [DATA_REMARK, "api: what the migration changes in the data stays on the way back"]},
+        ["back up crm", *staged("api"), "crm: back up once more", "api: migrate crm", "api: switch to API"],
+        {
+            "remarks": [
+                "the way back takes back the data of crm once the migration has begun; what was written since is kept"
+            ]
+        },
     ),
     "maintenance": (
         waiting,

@@ -14,9 +14,9 @@ from fairlead.plan.rollback import DATA_REMARK, plan_rollback
 World = Any
 
 
-async def rollback(world: World, undone: Plan, *services: str) -> Plan:
-    installation, wanted = world.installation, services or [change.service for change in undone.services]
-    return await plan_rollback(installation, installation.environments["test"], undone, wanted, world.hosts)
+async def rollback(world: World, undone: Plan) -> Plan:
+    installation = world.installation
+    return await plan_rollback(installation, installation.environments["test"], undone, [], world.hosts)
 
 
 async def deployed(world: World, *services: str) -> Plan:
@@ -39,13 +39,6 @@ async def test_the_last_one_activated_is_the_first_to_go_back(world: World) -> N
     assert plan.remarks == (DATA_REMARK,)
     assert len(plan.staged) == 6, "both trees of each service are proven first"
     assert plan == await rollback(world, undone)
-
-
-async def test_some_services_only(world: World) -> None:
-    undone = await deployed(world, "api", "web")
-    plan = await rollback(world, undone, "web")
-    assert [step.service for step in plan.steps] == ["web"]
-    assert plan.untouched.services == ("api", "games", "site")
 
 
 async def test_something_came_after_it(world: World) -> None:

@@ -129,10 +129,10 @@ class Runner:
 
     async def _activate(self) -> None:
         steps = self._steps("activate")
-        for number, step in enumerate(steps):
+        last = {step.service: step for step in steps}
+        for step in steps:
             await self.forward(step, alone=True)
-            last_of_service = number + 1 == len(steps) or steps[number + 1].service != step.service
-            if last_of_service:
+            if step is last[step.service]:
                 checks = self.plan.proven.get(step.service, ())
                 found = await self._must_be_ok(checks, f"{step.service} after its switch", patience=PROOF_PATIENCE)
                 self._proof[step.service] = found
