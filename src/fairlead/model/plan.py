@@ -122,6 +122,11 @@ class TakeBack(Model):
     shadow: Step
     swap: Step
 
+    @property
+    def clear(self) -> str:
+        """Id of the step that drops a shadow that was filled in advance and is not needed."""
+        return f"db-{self.database}.clear"
+
 
 class DataBack(Model):
     """What the way back does with data, before it takes back anything else."""

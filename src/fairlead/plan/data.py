@@ -214,18 +214,20 @@ def data_back(
 def standby(databases: Iterable[DatabaseSpec], back: DataBack) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
     """Steps that restore beside live databases while a deployment is staged, and those that clear up at its end."""
     waits = {one.name for one in databases if one.rollback.standby}
-    filled = tuple(one.shadow for one in back.databases if one.database in waits)
-    return filled, tuple(_cleared(step, step.undo) for step in filled if step.undo)
+    several = [one for one in back.databases if one.database in waits]
+    # A server that is gone keeps nobody from going back: what waits there is cleared away afterwards, where that works.
+    filled = tuple(one.shadow.model_copy(update={"back": "stays", "shows_back": ()}) for one in several)
+    return filled, tuple(_cleared(one, one.shadow.undo) for one in several if one.shadow.undo)
 
 
-def _cleared(filled: Step, undo: Command) -> Step:
+def _cleared(one: TakeBack, undo: Command) -> Step:
     return Step(
-        id=filled.id.replace(".shadow", ".clear"),
-        title=filled.title.replace("restore beside it", "drop what waited beside it"),
-        host=filled.host,
+        id=one.clear,
+        title=f"{one.database}: drop what waited beside it",
+        host=one.shadow.host,
         phase="close",
         do=Run(command=undo),
-        probe=turned(filled.probe),
+        probe=turned(one.shadow.probe),
         back="no",
-        shows=filled.shows_back,
+        shows=one.shadow.shows_back,
     )

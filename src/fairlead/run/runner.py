@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import textwrap
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -138,12 +138,16 @@ class Runner:
                 self._proof[step.service] = found
 
     async def tidy(self) -> None:
-        """After the watch: delete old releases. A failure here is a warning, the new release stands."""
-        for step in self._steps("close"):
+        """After the watch: delete what nobody needs. A failure here is a warning, the new release stands."""
+        await self._tidy(step.id for step in self._steps("close"))
+
+    async def _tidy(self, names: Iterable[str]) -> None:
+        wanted = set(names)
+        for step in (step for step in self._steps("close") if step.id in wanted):
             try:
                 await self.forward(step, alone=True)
-            except WayBack as error:
-                self._event("warning", error.why, step=step.id)
+            except (WayBack, Halted) as error:
+                self._event("warning", str(error), step=step.id)
 
     async def forward(self, step: Step, *, alone: bool) -> None:
         """Lead one step to `after`, from wherever it stands."""
@@ -192,34 +196,44 @@ class Runner:
         Raises Halted where that cannot be done or cannot be proven.
         """
         self.stop.answered()  # what was asked before this point has been answered by turning round
-        self.lost = lambda: ""  # so has that
-        taken = await self._to_take_back(why, data)
+        lost, self.lost = bool(self.lost()), lambda: ""
+        taken = await self._to_take_back(why, data, lost=lost)
         self._event("back", f"going back: {why}")
         await self._ask_first(taken, data)
         await self._climbing(lambda: self._take_data_back(taken))
-        await self._climbing(lambda: self._undo({one.shadow.id for one in taken}))
+        await self._climbing(self._undo)
         await self._climbing(self._let_write)
-        return await self._prove_old_state()
+        proof = await self._prove_old_state()
+        await self._tidy(one.clear for one in self.plan.data.databases if one not in taken)
+        return proof
 
-    async def _to_take_back(self, why: str, data: DataWish) -> list[TakeBack]:
+    async def _to_take_back(self, why: str, data: DataWish, *, lost: bool) -> list[TakeBack]:
         """The databases that the record says; the first time, or where a person decides anew, it is written there."""
         said = [line.entry for line in self.session.lines if line.entry.kind == "back"]
         names = said[-1].data if said else ()
         if not said or data:
             swapped = (one for one in self.plan.data.databases if self.session.fact(one.swap).state == "done")
-            chosen = dict.fromkeys([*(one.database for one in swapped), *self._wished(data)])
+            chosen = dict.fromkeys([*(one.database for one in swapped), *self._wished(data, lost=lost)])
             names = tuple(chosen)
             await self.session.append(Entry(kind="back", says=why, who=self.session.who, data=names))
         return [one for one in self.plan.data.databases if one.database in names]
 
-    def _wished(self, data: DataWish) -> list[str]:
-        """By default what its policy says; nothing where nothing was begun that could have changed it."""
+    def _wished(self, data: DataWish, *, lost: bool) -> list[str]:
+        """By default what its policy says; nothing where nothing was begun that could have changed it.
+
+        That a database was `lost` says nothing against the data of any: only what was migrated must fit its code again.
+        """
+        says = {
+            one.database: "migrated" if lost and one.data == "all" else one.data for one in self.plan.data.databases
+        }
         begun = {step.id for step in self.plan.steps if self._may_have_changed(step)}
         changing = {step for step in begun if step.endswith((".switch", ".migrate"))}
         return [
             one.database
             for one in self.plan.data.databases
-            if {"none": False, "migrated": bool(begun & set(one.migrations)), "all": bool(changing)}[data or one.data]
+            if {"none": False, "migrated": bool(begun & set(one.migrations)), "all": bool(changing)}[
+                data or says[one.database]
+            ]
         ]
 
     def _may_have_changed(self, step: Step) -> bool:
@@ -270,12 +284,11 @@ class Runner:
             if step.service in entered:
                 await self.forward(step, alone=True)
 
-    async def _undo(self, live: Set[str]) -> None:
-        """`live`: shadows that have become live, and so are not dropped."""
+    async def _undo(self) -> None:
         steps = self.plan.way_back
         for step in (step for step in steps if step.phase == "activate"):
             await self.backward(step, alone=True)
-        staged = [step for step in steps if step.phase == "stage" and step.id not in live]
+        staged = [step for step in steps if step.phase == "stage"]
         await _all_or_first_error(self._lane_back(lane) for lane in _lanes(staged))
 
     async def _lane_back(self, steps: list[Step]) -> None:
