@@ -25,6 +25,8 @@ DATABASES = (
 )
 PERSONAL = frozenset({"crm", "consent", "newsletter", "games", "support", "hooks"})
 DEPLOYED = tuple(name for name in SERVICES if name != "website")
+MIGRATED = {"api": "votes", "crm": "crm"}
+"""Services that each new version migrates a database for, and which."""
 NEEDS = {"crm": ["api"], "frontend": ["crm"], "games": ["frontend"], "admin": ["games"], "n8n": ["admin"]}
 CONTROL = {"run": "restart", "status": "status", "stop": "stop"}
 """Keys of `on_switch`, and the verbs of `control.py`."""
@@ -93,9 +95,16 @@ class Config:
             **({"depends_on": NEEDS[name]} if name in NEEDS else {}),
             "health": health,
             "identity": {"path": "/version", "json": "release"},
+            **({"migrations": self.migrations(MIGRATED[name])} if name in MIGRATED else {}),
             "on_switch": {**{key: self.control(verb, name) for key, verb in CONTROL.items()}, "leaves": True},
             "keep": 5,
         }
+
+    def migrations(self, database: str) -> dict[str, Any]:
+        """How a database is brought to what a release needs; nothing of that can be undone but by its backup."""
+        program = [self.python, "-I", "-S", str(self.home / "bin" / "migrate.py")]
+        path = str(self.home / "data" / f"mo_{database}.db")
+        return {"apply": [[*program, "apply", path]], "probe": [*program, "probe", path], "databases": [database]}
 
     def control(self, verb: str, name: str) -> list[str]:
         """The command on the host that restarts a service, asks for it or stops it."""

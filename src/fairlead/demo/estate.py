@@ -174,7 +174,7 @@ class Estate:
 
     def _install_programs(self) -> None:
         here = Path(__file__).parent
-        for program in ("service.py", "writer.py", "control.py"):
+        for program in ("service.py", "writer.py", "control.py", "migrate.py"):
             shutil.copyfile(here / program, self.home / "bin" / program)
         for name, databases in SERVICES.items():
             self._settings(
@@ -234,5 +234,5 @@ def seed(path: Path, number: int) -> None:
             (f"seed-{n}", 1.7e9 + n, "Ines Müller", f"line {n} 🙂", n / 4, dice.randbytes(24)) for n in range(SEEDED)
         ]
         connection.executemany("INSERT INTO entries (mark, at, author, text, amount, data) VALUES (?,?,?,?,?,?)", rows)
-        connection.executemany("INSERT INTO settings VALUES (?, ?)", [("name", path.stem), ("schema", "1")])
+        connection.executemany("INSERT INTO settings VALUES (?, ?)", [("name", path.stem), ("schema", "v1")])
     connection.close()

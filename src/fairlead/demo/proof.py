@@ -6,10 +6,11 @@ import json
 import sqlite3
 import time
 import urllib.request
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from fairlead.demo.config import DATABASES, SERVICES
+from fairlead.demo.config import DATABASES, MIGRATED, SERVICES
 from fairlead.demo.estate import Estate
 from fairlead.demo.sources import tree_of
 
@@ -60,20 +61,48 @@ def is_whole(path: Path) -> bool:
         return False
 
 
-def rows(estate: Estate) -> tuple[int, int]:
-    """How many rows were acknowledged to their writer, and how many of those are in no database any more."""
+def rows(estate: Estate) -> Rows:
+    """Look for every row that was acknowledged."""
     promised: dict[str, set[str]] = {}
     for line in estate.acknowledged.read_text().splitlines():
         database, _, mark = line.partition(" ")
         promised.setdefault(database, set()).add(mark)
-    lost = sum(len(marks - kept(estate, database)) for database, marks in promised.items())
-    return sum(map(len, promised.values())), lost
+    marks = {database: live_and_kept(estate, database) for database in promised}
+    lost = sum(len(promised[database] - live - kept) for database, (live, kept) in marks.items())
+    aside = sum(len((promised[database] & kept) - live) for database, (live, kept) in marks.items())
+    return Rows(sum(map(len, promised.values())), lost, aside)
 
 
-def kept(estate: Estate, database: str) -> set[str]:
+class Rows(NamedTuple):
+    """What became of the rows that were acknowledged to their writers."""
+
+    acknowledged: int
+    lost: int
+    """In no database any more."""
+    kept: int
+    """Not live, but in what was kept when a database was taken back."""
+
+
+def schemas(estate: Estate) -> dict[str, str]:
+    """The version whose schema each migrated database has."""
+    found = {}
+    for name in MIGRATED.values():
+        with closing(sqlite3.connect(f"file:{estate.database(name)}?mode=rw", uri=True, timeout=5)) as connection:
+            found[name] = str(connection.execute("SELECT value FROM settings WHERE key = 'schema'").fetchone()[0])
+    return found
+
+
+def live_and_kept(estate: Estate, database: str) -> tuple[set[str], set[str]]:
+    """The marks of all rows of a database, and of those that were kept when it was taken back."""
+    live = estate.home / "data" / f"{database}.db"
+    several = live.parent.glob(f"{live.name}__kept_????????_????????")
+    return marks_in(live), set().union(*map(marks_in, several))
+
+
+def marks_in(path: Path) -> set[str]:
     """The marks of all rows of a database; none where it does not answer."""
     try:
-        connection = sqlite3.connect(f"file:{estate.home}/data/{database}.db?mode=rw", uri=True, timeout=5)
+        connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=5)
         try:
             return {mark for (mark,) in connection.execute("SELECT mark FROM entries")}
         finally:

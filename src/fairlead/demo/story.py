@@ -1,7 +1,8 @@
 """`fairlead demo`: the whole story on this machine, told by the real commands on a real installation.
 
-Not ready, because no backup exists; backup; ready; v2 goes out; a broken v3 goes out, is noticed and comes back. What
-is said at the end is looked up in the estate itself (`proof`), not taken from what the commands said.
+Not ready, because no backup exists; backup; ready; v2 goes out; a broken v3 goes out, is noticed and comes back, with
+the data that it had migrated. What is said at the end is looked up in the estate itself (`proof`), not taken from what
+the commands said.
 """
 
 from __future__ import annotations
@@ -73,7 +74,13 @@ ACTS = (
     Act("backup", "back all databases up", ("db", "backup"), 0),
     Act("readiness says yes", "ask again", ("ready",), 0),
     Act("deployment", "deploy v2, in order, and watch it", ("deploy", "--yes"), 0, "v2"),
-    Act("deployment comes back", "deploy v3, in which {broken} fails: it must come back", ("deploy", "--yes"), 3, "v3"),
+    Act(
+        "deployment comes back",
+        "deploy v3, in which {broken} fails: code and data must come back",
+        ("deploy", "--yes"),
+        3,
+        "v3",
+    ),
 )
 
 
@@ -179,17 +186,19 @@ def end(process: subprocess.Popen[bytes], number: int) -> None:
 
 def look(story: Story) -> tuple[dict[str, Any], int]:
     """Look at the estate: what --json prints, and how many rows were acknowledged. Trouble goes to the story."""
-    acknowledged, lost = proof.rows(story.estate)
+    rows = proof.rows(story.estate)
     document = {
         "acts": story.acts,
         "services": proof.services(story.estate),
         "databases": proof.databases(story.estate),
-        "rows_lost": lost,
+        "schemas": proof.schemas(story.estate),
+        "rows_lost": rows.lost,
+        "rows_kept": rows.kept,
         "downtime_ms": story.downtime_ms,
         **story.papers,
     }
     story.trouble += shortcomings(document)
-    return document, acknowledged
+    return document, rows.acknowledged
 
 
 def shortcomings(document: dict[str, Any]) -> list[str]:
@@ -203,6 +212,9 @@ def shortcomings(document: dict[str, Any]) -> list[str]:
             wrong.append(f"{name} is {service['version']}, not {version}")
     if document["rows_lost"]:
         wrong.append(f"{document['rows_lost']} acknowledged rows are lost")
+    wrong += [f"the data of {name} is {of}'s, not v2's" for name, of in document["schemas"].items() if of != "v2"]
+    if not document["rows_kept"]:
+        wrong.append("nothing that visitors wrote after v3's migrations was kept beside the data that came back")
     if document["databases"]["reachable"] != document["databases"]["total"]:
         wrong.append("not every database is reachable")
     return wrong
@@ -218,7 +230,10 @@ def summary(document: dict[str, Any], acknowledged: int) -> str:
     ]
     databases = document["databases"]
     lines.append(f"  databases {databases['reachable']}/{databases['total']}")
-    lines.append(f"  rows lost {document['rows_lost']} of {acknowledged} acknowledged meanwhile")
+    data = ", ".join(f"{name} {of}" for name, of in document["schemas"].items())
+    lines.append(f"  data of migrated databases: {data}; v3's migrations are undone")
+    kept, lost = document["rows_kept"], document["rows_lost"]
+    lines.append(f"  rows lost {lost} of {acknowledged} acknowledged meanwhile; {kept} of them in what was kept beside")
     return "\n".join(lines)
 
 

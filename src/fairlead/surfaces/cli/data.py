@@ -104,7 +104,8 @@ async def restore(
         made = await app.data.plan_undo(names)
     else:
         made = await app.data.plan_restore(names, how["file"], end_blockers=how["end_blockers"])
-        click.echo("\n".join(lines.ledgers(await app.data.estimates(names, how["file"]))), err=True)
+        since = await app.data.estimates(names, how["file"])
+        click.echo("\n".join(lines.ledgers(since, "since the backup")), err=True)
     approve(app, made, yes=yes, from_file=False)
     deployment = await app.deploy(made, reason=reason or ("undo a restore" if how["undo"] else "restore"), watch=False)
     return await ended(app, deployment, as_json)

@@ -206,12 +206,12 @@ class Progress:
         click.echo(f"{time.monotonic() - self.began:6.1f} s {sign} {ascii_path(says)}", file=self.out)
 
 
-def ledgers(found: Iterable[Ledger]) -> list[str]:
+def ledgers(found: Iterable[Ledger], between: str = "live and kept") -> list[str]:
     """What was written, database by database: only tables that are not known to be equal."""
     told = []
     for one in found:
-        since = "live and kept" if one.kind == "exact" else "since the backup, estimated"
-        told.append(f"{one.database}: {since}: {'' if one.differing else 'no table differs'}".rstrip(": "))
+        how = between if one.kind == "exact" else f"{between}, as far as is known"
+        told.append(f"{one.database}: {how}: {'' if one.differing else 'no table differs'}".rstrip(": "))
         told += [f"    {ascii_path(table.table)}: {_rows(table)}" for table in one.differing]
     return told
 
