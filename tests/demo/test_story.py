@@ -45,6 +45,7 @@ def test_a_story_that_goes_well_leaves_the_papers_and_one_document(
         "website": ("v1", True),
     }
     assert (document["databases"], document["rows_lost"]) == ({"reachable": 17, "total": 17}, 0)
+    assert (document["schemas"], document["rows_kept"] > 0) == ({"votes": "v2", "crm": "v2"}, True)
     assert document["downtime_ms"]["crm"] > document["downtime_ms"]["website"] > 0
     (folder,) = temporary.iterdir()
     assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.post-mortem.md"]
@@ -179,6 +180,11 @@ def test_downtime_is_seen_where_it_was_and_not_elsewhere(tmp_path: Path) -> None
     [
         ({}, []),
         ({"rows_lost": 3}, ["3 acknowledged rows are lost"]),
+        ({"schemas": {"crm": "v3"}}, ["the data of crm is v3's, not v2's"]),
+        (
+            {"rows_kept": 0},
+            ["nothing that visitors wrote after v3's migrations was kept beside the data that came back"],
+        ),
         ({"databases": {"reachable": 16, "total": 17}}, ["not every database is reachable"]),
         ({"services": [{"name": "crm", "version": "v3", "identity_proven": True}]}, ["crm is v3, not v2"]),
         ({"services": [{"name": "website", "version": "v1", "identity_proven": True}]}, []),
@@ -187,8 +193,18 @@ def test_downtime_is_seen_where_it_was_and_not_elsewhere(tmp_path: Path) -> None
             ["what n8n says it is could not be proven"],
         ),
     ],
-    ids=["all as promised", "lost rows", "a silent database", "stuck on v3", "the website stays", "no proof"],
+    ids=[
+        "all as promised",
+        "lost rows",
+        "data left",
+        "nothing kept",
+        "a silent database",
+        "stuck on v3",
+        "the website stays",
+        "no proof",
+    ],
 )
 def test_shortcomings(change: dict[str, object], sentence: list[str]) -> None:
     document = {"rows_lost": 0, "databases": {"reachable": 17, "total": 17}, "services": []}
+    document |= {"schemas": {"votes": "v2"}, "rows_kept": 1}
     assert shortcomings({**document, **change}) == sentence

@@ -77,12 +77,15 @@ class Witness:
         return {name: (answer(port, "/version")[1] or {}).get("release") for name, port in self.ports.items()}
 
     def lost_rows(self) -> list[str]:
-        """Acknowledged rows that are in no database any more, as `DATABASE MARK`."""
+        """Acknowledged rows that are in no database any more, live or kept beside it, as `DATABASE MARK`."""
         promised: dict[str, set[str]] = {name: set() for name in self.databases}
         for line in self.journal.read_text().splitlines() if self.journal and self.journal.exists() else ():
             name, _, mark = line.partition(" ")
             promised[name].add(mark)
-        kept = {name: marks(self.databases[name]) for name in promised}
+        kept = {
+            name: marks(path).union(*map(marks, path.parent.glob(f"{path.name}__kept_????????_????????")))
+            for name, path in self.databases.items()
+        }
         return [f"{name} {mark}" for name in promised for mark in sorted(promised[name] - kept[name])]
 
 

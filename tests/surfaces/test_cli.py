@@ -25,7 +25,10 @@ class Site:
         self.estate.install_v1()
         path = self.estate.write_config(watch={"duration": "1s", "interval": "250ms"})
         document = yaml.safe_load(path.read_text())
-        document["services"] = {name: document["services"][name] for name in NAMES}
+        document["services"] = {
+            name: {key: value for key, value in document["services"][name].items() if key != "migrations"}
+            for name in NAMES
+        }
         place = document["environments"]["demo"]
         place["services"] = {
             name: {**place["services"][name], "databases": [name]} for name in NAMES if name == "crm"

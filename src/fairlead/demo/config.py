@@ -80,7 +80,7 @@ class Config:
             "reached_from": "server",
             "environment": "demo",
             "path": f"{self.root}data/mo_{{name}}.db",
-            "backup_store": {"host": "server", "path": f"{self.root}backups", "keep": 5, "max_age": "24h"},
+            "backup_store": {"host": "server", "path": f"{self.root}backups", "keep": 20, "max_age": "24h"},
             "names": {name: {"personal": True} if name in PERSONAL else {} for name in DATABASES},
         }
 

@@ -49,6 +49,29 @@ def stage(name: str, release: str) -> None:
     (folder / "releases" / release / "release.json").write_text(json.dumps(identity))
 
 
+def migrate(release: Path, name: str) -> int:
+    """Migrate a database with the estate's own program; the newest row that it had before."""
+    path = HOME / "data" / f"mo_{name}.db"
+    with sqlite3.connect(path, timeout=20) as connection:
+        newest = int(connection.execute("SELECT max(id) FROM entries").fetchone()[0])
+    program = [TOLD["python"], "-I", "-S", str(HOME / "bin" / "migrate.py"), "apply", str(path)]
+    subprocess.run(program, cwd=release, check=True)
+    return newest
+
+
+def take_back(name: str, newest: int) -> None:
+    """Keep everything beside, and leave in the live database what it had before it was migrated."""
+    live = HOME / "data" / f"mo_{name}.db"
+    connection = sqlite3.connect(live, timeout=20, isolation_level=None)
+    connection.execute("ATTACH ? AS kept", (f"{live}__kept_20260704_0a1b2c3d",))
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("CREATE TABLE kept.entries AS SELECT * FROM main.entries WHERE id > ?", (newest,))
+    connection.execute("DELETE FROM main.entries WHERE id > ?", (newest,))
+    connection.execute("UPDATE main.settings SET value = 'v2' WHERE key = 'schema'")
+    connection.execute("COMMIT")
+    connection.close()
+
+
 def deploy() -> int:
     version = (FOLDER / "source" / "api" / "VERSION").read_text().strip()
     while HOW == "slow":
@@ -58,9 +81,16 @@ def deploy() -> int:
         for name, release in ids().items():
             stage(name, release)
             switch(name, release)
+    migrated = {}
+    if HOW != "idle":
+        migrated = {
+            name: migrate(FOLDER / "source" / owner, name) for owner, name in (("api", "votes"), ("crm", "crm"))
+        }
     if version == "v2":
         return 0
-    time.sleep(0.3)
+    time.sleep(0.6)
+    for name, newest in migrated.items():
+        take_back(name, newest)
     if HOW != "idle":
         for name in reversed(ORDER):
             switch(name, before[name])
