@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
+from contextlib import suppress
 
 import pytest
 
@@ -128,3 +130,21 @@ def test_a_shell_that_prints_before_every_command(boxes: Boxes, noise: str) -> N
     says(told, 0, "prints text before every command, so copies go as a tar stream", "let .bashrc print only")
     says(box.deploy(), 0, "is done")
     assert box.is_new() and box.lock() == FREE
+
+
+def test_a_lock_host_that_does_not_answer_is_asked_once(boxes: Boxes) -> None:
+    """Asked a second time it would only take as long again until it is said."""
+    box, asked = boxes(host={"connect_timeout": "2s"}), list[socket.socket]()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def stay_silent() -> None:
+            with suppress(OSError):
+                while True:
+                    asked.append(listener.accept()[0])
+
+        threading.Thread(target=stay_silent, daemon=True).start()
+        box.configure(port=listener.getsockname()[1])
+        says(box.deploy(), 1, "host server cannot be used")
+        listener.shutdown(socket.SHUT_RDWR)
+    assert len(asked) == 1
+    asked[0].close()

@@ -99,6 +99,8 @@ class Fairlead:
     """A run is going on: a request to stop is heeded between two steps."""
     remake: Callable[[], Awaitable[Plan]] = field(default=_not_here, init=False)
     """Makes the plan that was made last, if it takes something back, from what is on the hosts now."""
+    silent: set[str] = field(default_factory=set, init=False)
+    """Hosts that did not answer when a plan was made: asking them again would only take as long again."""
     _known: bool = field(default=False, init=False)
     """The run's end stands in the local history."""
 
@@ -251,6 +253,7 @@ class Fairlead:
         try:
             await self.hosts.get(host)
         except FairleadError as error:
+            self.silent.add(host)
             raise NotReady(f"host {host} cannot be used: {error.what}", error.hint) from error
 
     async def _plan(self, artifacts: Mapping[str, Artifact], day: str) -> Plan:

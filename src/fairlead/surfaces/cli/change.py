@@ -96,8 +96,9 @@ async def _unless_busy(app: Fairlead) -> AsyncIterator[None]:
     try:
         yield
     except NotReady:
-        with suppress(NotReady):  # the lock host may not answer either; then the first error says more
-            await app.must_be_free()
+        if app.environment.lock_host not in app.silent:
+            with suppress(NotReady):  # the lock host may not answer either; then the first error says more
+                await app.must_be_free()
         raise
 
 
