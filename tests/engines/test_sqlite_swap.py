@@ -381,7 +381,7 @@ STATES: dict[str, tuple[str, tuple[str, str], dict[str, tuple[str, str]]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", some_long(STATES, every=3))
+@pytest.mark.parametrize("case", some_long(STATES, every=5))
 async def test_every_step_from_every_state_twice(here: Place, case: str) -> None:
     way, stands, leads = STATES[case]
     rich(live(here), wal=list(STATES).index(case) % 2 == 1)

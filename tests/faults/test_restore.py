@@ -26,6 +26,7 @@ def test_taken_back_and_back_again(crm: tuple[Box, Place]) -> None:
     assert names(place) == "a b" and box.lock() == FREE
 
 
+@pytest.mark.parametrize("crm", [Sqlite], indirect=True, ids=["sqlite"])
 def test_as_json(crm: tuple[Box, Place]) -> None:
     box, _ = crm
     told = box.run("db", "restore", "crm", "--yes", "--json")
@@ -74,6 +75,7 @@ def test_killed_in_the_middle_and_finished_from_another_machine(crm: tuple[Box, 
     assert names(place) == ("a b" if told.code == 0 else "a B c") and box.lock() == FREE
 
 
+@pytest.mark.parametrize("crm", [Sqlite], indirect=True, ids=["sqlite"])
 def test_what_it_was_made_for_is_shown_before(crm: tuple[Box, Place]) -> None:
     """Nobody is here to say yes: the plan of it can be read all the same, and nothing is changed."""
     box, place = crm

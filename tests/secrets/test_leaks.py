@@ -12,6 +12,7 @@ import pytest
 from support.acts import QUICK
 from support.leaks import Story
 from support.planted import PLANTED, plant
+from support.rows import some_long
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_key_files_are_for_their_owner_only_and_soon_gone(story: Story) -> None:
     assert list((story.folder / "t").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["a key on the command line", "a plan that holds values"])
+@pytest.mark.parametrize("name", some_long(["a key on the command line", "a plan that holds values"], every=2))
 def test_a_planted_leak_is_found(story: Story, name: str) -> None:
     before = set(story.search().hits)
     plant(story, PLANTED[name])

@@ -78,6 +78,7 @@ def test_an_adoption_that_comes_back_leaves_exactly_what_was_found(tmp_path: Pat
     assert site.seen() == found
 
 
+@pytest.mark.long  # it is waited for as long as for any site that does not answer
 def test_an_adoption_after_which_the_site_is_not_proven_comes_back_by_itself(tmp_path: Path) -> None:
     site = Site(tmp_path, "current", sick=True)
     found = site.seen()
