@@ -275,6 +275,47 @@ environments: {production: {}}
     assert loaded.secrets == ("ROOT", "MO_SHOP_STG_DB_PASS", "MO_WIKI_DB_PASS")
 
 
+MAKING = """\
+fairlead: 1
+project: shop
+hosts: {{db: {{address: db.example.org}}}}
+databases:
+  main:
+    engine: {engine}
+    reached_from: db
+    address: localhost
+    password: A
+    {keys}
+    names: {{shop: {{{own}}}}}
+environments: {{production: {{}}}}
+"""
+
+
+def test_who_makes_databases_and_how() -> None:
+    keys = "server: db\n    clients: [localhost, '2001:db8:0::7']\n    admin: {user: root, password: B, socket: /s}"
+    own = "privileges: [DROP, SELECT, DROP]"
+    loaded = installation(MAKING.format(engine="mariadb", keys=keys, own=own))
+    group, shop = loaded.groups["main"], loaded.database("shop")
+    assert group.admin is not None
+    assert (group.server, group.clients) == ("db", ("localhost", "2001:db8::7"))
+    assert (group.admin.user, group.admin.password, group.admin.local) == ("root", SecretRef(name="B"), True)
+    assert (group.character_set, group.collation, group.template) == ("utf8mb4", "utf8mb4_unicode_ci", "")
+    assert shop.privileges == ("DROP", "SELECT")
+    assert loaded.secrets == ("B", "A")
+
+
+@pytest.mark.parametrize(
+    ("admin", "local"),
+    [("{user: a, password: B}", False), ("{user: a}", True), ("{user: a, run_as: a}", True)],
+    ids=["with a password", "known by the socket", "through sudo"],
+)
+def test_where_the_administrator_logs_in(admin: str, local: bool) -> None:
+    keys = f"server: db\n    clients: [192.0.2.7]\n    admin: {admin}"
+    group = installation(MAKING.format(engine="postgres", keys=keys, own="")).groups["main"]
+    assert group.admin is not None
+    assert (group.admin.local, group.template, group.collation) == (local, "template1", "")
+
+
 def test_a_file_as_database_resolved() -> None:
     shop = installation(BASE.format(shared="{strategy: verify_only}", placed="", commands="sudo")).database("shop")
     assert (shop.path, shop.host, shop.database, shop.password, shop.port, shop.tls) == (

@@ -1,6 +1,14 @@
 """fairlead.yml: text in, frozen specs out. Reads nothing itself: no file, no environment, no clock."""
 
-from fairlead.config.database import ENGINES, DatabaseSpec, GroupSpec, MaintenanceAccount, RollbackSpec, StoreSpec
+from fairlead.config.database import (
+    ENGINES,
+    AdminAccount,
+    DatabaseSpec,
+    GroupSpec,
+    MaintenanceAccount,
+    RollbackSpec,
+    StoreSpec,
+)
 from fairlead.config.document import Document
 from fairlead.config.environment import EnvironmentSpec
 from fairlead.config.host import PRESETS, HostCommands, HostSpec
@@ -23,6 +31,7 @@ __all__ = [
     "ENGINES",
     "PRESETS",
     "STRATEGIES",
+    "AdminAccount",
     "CommandSource",
     "DatabaseSpec",
     "Document",

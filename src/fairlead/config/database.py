@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 from fairlead.config.types import (
     Address,
+    ClientAddress,
     Count,
     Flag,
     Identifier,
@@ -13,10 +14,12 @@ from fairlead.config.types import (
     Name,
     PathPattern,
     Port,
+    Privilege,
     RemotePath,
     SecretName,
     SecretPattern,
     User,
+    Word,
     bare_name,
     enum,
     one_of,
@@ -25,6 +28,7 @@ from fairlead.config.types import (
 from fairlead.model import Model, SecretRef
 
 Tls = Literal["off", "required", "verify"]
+MadeBy = Literal["fairlead", "panel"]
 TakenBack = Literal["all", "migrated", "none"]
 OnNewRows = Literal["keep_and_restore", "stop_and_ask"]
 
@@ -34,10 +38,19 @@ class Engine(NamedTuple):
 
     port: int | None
     """Where its server listens by default; None = there is no server, the database is a file."""
+    making: tuple[str, ...] = ()
+    """Keys of a group that say how its databases are made."""
 
 
-ENGINES = {"mariadb": Engine(3306), "postgres": Engine(5432), "sqlite": Engine(None)}
+ENGINES = {
+    "mariadb": Engine(3306, ("privileges", "character_set", "collation")),
+    "postgres": Engine(5432, ("template",)),
+    "sqlite": Engine(None),
+}
 """Engines by name; a new one is one row."""
+
+PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "INDEX", "REFERENCES")
+"""What a service's account on MariaDB may do, where nothing else is said."""
 
 EngineName = Annotated[str, BeforeValidator(text), AfterValidator(one_of(ENGINES)), enum(ENGINES)]
 
@@ -69,6 +82,8 @@ class DatabaseEntry(Model):
     """The account that services use."""
     password: SecretPattern = ""
     """Name of the secret with that account's password."""
+    privileges: tuple[Privilege, ...] = ()
+    """MariaDB: what that account may do there, and nothing else."""
     rollback: RollbackEntry = RollbackEntry()
     """Whether a way back takes it back."""
 
@@ -80,6 +95,23 @@ class MaintenanceAccountEntry(Model):
     """Its name on the server."""
     password: SecretName
     """Name of the secret with its password."""
+
+
+class AdminEntry(Model):
+    """The account that makes databases and accounts; nothing else uses it.
+
+    With a password it logs in from `reached_from`; without one, or with `socket`, over the server's socket on `server`.
+    """
+
+    user: User
+    """Its name on the server, such as `root` or `postgres`."""
+    password: SecretName | None = None
+    """Name of the secret with its password; without it, the server knows the login on `server` by its socket."""
+    run_as: User = ""
+    """The login on `server` that the server knows it by: its client program runs through `sudo -n -u`."""
+    socket: RemotePath = ""
+    """The server's socket (MariaDB) or the folder that it lies in (PostgreSQL); by default where the client program
+    looks for it."""
 
 
 class StoreEntry(Model):
@@ -118,6 +150,22 @@ class GroupEntry(Model):
     """The account for backup and restore."""
     path: PathPattern = ""
     """SQLite: pattern of the file's path on the host, such as `data/{name}.db`."""
+    server: Name = ""
+    """One of the `hosts`: an account on the machine that the server runs on, to make databases over its socket."""
+    clients: tuple[ClientAddress, ...] = ()
+    """The addresses that the server sees its clients come from: accounts are bound to them."""
+    admin: AdminEntry | None = None
+    """The account that makes databases and accounts; without it, they are only verified."""
+    made_by: Annotated[MadeBy, BeforeValidator(text)] = "fairlead"
+    """Who makes the databases: `fairlead`, or a `panel`: then they are verified, and it is said what to do there."""
+    privileges: tuple[Privilege, ...] = PRIVILEGES
+    """MariaDB: what a service's account may do in its database, and nothing else."""
+    character_set: Word = "utf8mb4"
+    """MariaDB: a database's default."""
+    collation: Word = "utf8mb4_unicode_ci"
+    """MariaDB: a database's default."""
+    template: Word = "template1"
+    """PostgreSQL: the database that new ones are copied from."""
     limit: Count | None = None
     """At most so many databases may exist there."""
     environment: Name = ""
@@ -155,6 +203,20 @@ class MaintenanceAccount(Model):
     password: SecretRef
 
 
+class AdminAccount(Model):
+    """The account that makes databases and accounts."""
+
+    user: str
+    password: SecretRef | None = None
+    run_as: str = ""
+    socket: str = ""
+
+    @property
+    def local(self) -> bool:
+        """It logs in on the server's own machine, over its socket."""
+        return self.password is None or bool(self.socket)
+
+
 class DatabaseSpec(Model):
     """One database, everything resolved."""
 
@@ -174,6 +236,8 @@ class DatabaseSpec(Model):
     address: str = ""
     port: int | None = None
     tls: Tls = "off"
+    privileges: tuple[str, ...] = ()
+    """MariaDB: of the services' account, in the order of the file; empty for others."""
     personal: bool = False
     store: StoreSpec
     rollback: RollbackSpec = RollbackSpec()
@@ -190,6 +254,13 @@ class GroupSpec(Model):
     tls: Tls = "off"
     limit: int | None = None
     maintenance: MaintenanceAccount | None = None
+    server: str = ""
+    clients: tuple[str, ...] = ()
+    admin: AdminAccount | None = None
+    made_by: MadeBy = "fairlead"
+    character_set: str = ""
+    collation: str = ""
+    template: str = ""
     store: StoreSpec
     databases: tuple[str, ...] = ()
     """Names, in the file's order."""
@@ -205,7 +276,7 @@ def group_spec(name: str, entry: GroupEntry) -> GroupSpec:
         max_age=given.max_age,
     )
     account = entry.maintenance
-    server = ENGINES[entry.engine].port
+    server, making = ENGINES[entry.engine]
     return GroupSpec(
         name=name,
         engine=entry.engine,
@@ -215,9 +286,19 @@ def group_spec(name: str, entry: GroupEntry) -> GroupSpec:
         tls=entry.tls if server else "off",
         limit=entry.limit,
         maintenance=account and MaintenanceAccount(user=account.user, password=SecretRef(name=account.password)),
+        server=entry.server,
+        clients=entry.clients,
+        admin=entry.admin and _admin(entry.admin),
+        made_by=entry.made_by,
+        **{key: getattr(entry, key) for key in making if key != "privileges"},
         store=store,
         databases=tuple(entry.names),
     )
+
+
+def _admin(entry: AdminEntry) -> AdminAccount:
+    password = SecretRef(name=entry.password) if entry.password else None
+    return AdminAccount(user=entry.user, password=password, run_as=entry.run_as, socket=entry.socket)
 
 
 def database_spec(name: str, group: GroupSpec, entry: GroupEntry, environment: str) -> DatabaseSpec:
@@ -231,6 +312,8 @@ def database_spec(name: str, group: GroupSpec, entry: GroupEntry, environment: s
             "user": pattern(given.user or entry.user, name),
             "password": SecretRef(name=password) if password else None,
         }
+    if "privileges" in ENGINES[entry.engine].making:
+        server["privileges"] = tuple(dict.fromkeys(given.privileges or entry.privileges))
     return DatabaseSpec(
         name=name,
         group=group.name,

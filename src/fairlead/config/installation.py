@@ -39,9 +39,10 @@ class Installation(Model):
     def _secrets(self) -> Iterator[SecretRef]:
         keys = (host.account.key for host in self.hosts.values())
         logins = (group.maintenance.password for group in self.groups.values() if group.maintenance)
+        admins = (group.admin.password for group in self.groups.values() if group.admin)
         passwords = (database.password for database in self.databases)
         services = (service for environment in self.environments.values() for service in environment.services.values())
         headers = (value for service in services for check in service.health for value in check.headers.values())
-        for found in (*keys, *logins, *passwords, *headers):
+        for found in (*keys, *logins, *admins, *passwords, *headers):
             if isinstance(found, SecretRef):
                 yield found

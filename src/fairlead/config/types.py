@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -97,6 +98,15 @@ def _inner_path(value: str) -> str:
 
 def _shared_path(value: str) -> str:
     return _inner_path(value) + ("/" if value.endswith("/") else "")
+
+
+def _client(value: str) -> str:
+    if value == "localhost":
+        return value
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise Wrong("should be an IP address or `localhost`", "such as 203.0.113.10") from None
 
 
 def _url(value: str) -> str:
@@ -281,6 +291,8 @@ Address = Annotated[
     AfterValidator(_no_option),
     AfterValidator(_matching(r"[A-Za-z0-9_.:%\[\]-]{1,253}", "should be a host name or an address")),
 ]
+ClientAddress = Annotated[Line, AfterValidator(_client)]
+"""An address that a server sees its clients come from."""
 User = Annotated[
     Line,
     AfterValidator(_no_option),
@@ -293,6 +305,30 @@ Identifier = Annotated[
     AfterValidator(placeholders("name", "NAME")),
 ]
 """A naming pattern for a database or its user."""
+Word = Annotated[Line, AfterValidator(_matching(r"[A-Za-z_][A-Za-z0-9_-]{0,62}", "should be one word"))]
+GRANTABLE = (
+    "SELECT",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "CREATE",
+    "DROP",
+    "ALTER",
+    "INDEX",
+    "REFERENCES",
+    "CREATE TEMPORARY TABLES",
+    "LOCK TABLES",
+    "CREATE VIEW",
+    "SHOW VIEW",
+    "TRIGGER",
+    "EVENT",
+    "EXECUTE",
+    "CREATE ROUTINE",
+    "ALTER ROUTINE",
+    "DELETE HISTORY",
+)
+"""Privileges that MariaDB gives in one database; to give on what one has is none of them."""
+Privilege = Annotated[str, BeforeValidator(text), AfterValidator(one_of(GRANTABLE)), enum(GRANTABLE)]
 Owner = Annotated[
     Line,
     AfterValidator(_no_option),

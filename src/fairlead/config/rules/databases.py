@@ -8,7 +8,9 @@ from fairlead.config.rules.ground import Ground
 from fairlead.config.rules.machines import machine, machine_seen_from
 
 _ONLY_SERVER = ("address", "port", "tls", "database", "user", "password", "maintenance")
+_ONLY_MADE = ("server", "clients", "admin", "made_by")
 _ONLY_FILE = ("path",)
+_MAKING = tuple(dict.fromkeys(key for engine in ENGINES.values() for key in engine.making))
 _LONGEST = 63  # PostgreSQL; MariaDB takes one more
 
 
@@ -23,7 +25,8 @@ def keys_fit_engine(ground: Ground) -> Iterator[Problem]:
             (("databases", name), group),
             *((("databases", name, "names", key), value) for key, value in group.names.items()),
         ):
-            for key in _ONLY_FILE if server else _ONLY_SERVER:
+            foreign = [key for key in _MAKING if key not in ENGINES[group.engine].making]
+            for key in (*(_ONLY_FILE if server else (*_ONLY_SERVER, *_ONLY_MADE)), *foreign):
                 if key in entry.model_fields_set:
                     yield ground.problem((*path, key), f"is not for {group.engine}")
 
@@ -38,6 +41,25 @@ def accounts(ground: Ground) -> Iterator[Problem]:
             yield ground.problem(("databases", database.group), "needs `password`", hint)
         if max(len(database.database), len(database.user)) > _LONGEST:
             yield ground.problem(place_of(database), f"name or user on the server is longer than {_LONGEST}")
+
+
+def administrators(ground: Ground) -> Iterator[Problem]:
+    """Whoever makes databases can log in, and knows where their accounts come from."""
+    for name, group in ground.file.databases.items():
+        if (admin := group.admin) is None:
+            continue
+        path: Path = ("databases", name, "admin")
+        local = admin.password is None or bool(admin.socket)
+        if group.made_by == "panel":
+            yield ground.problem(path, "is not for `made_by: panel`: nothing is made there")
+        if local and not group.server:
+            what = "needs `server`, or `password` to log in from `reached_from`"
+            yield ground.problem(path, what, "give one of the `hosts`, an account on the server's machine")
+        if admin.run_as and not local:
+            yield ground.problem((*path, "run_as"), "is only for a login over the server's socket, without `password`")
+        if not group.clients:
+            hint = f"give the address that the server sees `{group.reached_from}` come from"
+            yield ground.problem(path, "needs `clients`: accounts are bound to them", hint)
 
 
 def belong(ground: Ground) -> Iterator[Problem]:
@@ -103,4 +125,4 @@ def place_of(database: DatabaseSpec) -> Path:
     return "databases", database.group, "names", database.name
 
 
-RULES = (keys_fit_engine, accounts, belong, limits, stores, places)
+RULES = (keys_fit_engine, accounts, administrators, belong, limits, stores, places)

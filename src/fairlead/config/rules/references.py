@@ -19,6 +19,7 @@ def _host_names(ground: Ground) -> Iterator[tuple[Path, str]]:
         yield ("hosts", name, "via"), host.via
     for name, group in ground.file.databases.items():
         yield ("databases", name, "reached_from"), group.reached_from
+        yield ("databases", name, "server"), group.server
         yield ("databases", name, "backup_store", "host"), group.backup_store.host
     for name, environment in ground.file.environments.items():
         yield ("environments", name, "lock_host"), environment.lock_host
