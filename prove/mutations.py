@@ -40,6 +40,7 @@ TARGET = "journal/target.sh"
 RUNNER = "run/test_runner.py"
 OPERATE = "run/test_operate.py"
 RELEASE = "strategies/test_release.py"
+GATE = "checks/test_gate.py"
 
 MUTATIONS = (
     Mutation(
@@ -389,6 +390,27 @@ MUTATIONS = (
         "why = self.lost()",
         'why = ""',
         ("run/test_guard.py",),
+    ),
+    Mutation(
+        "a gate that has looked at nothing says yes",
+        "checks/gate.py",
+        "    if not found:\n        raise",
+        "    if found is None:\n        raise",
+        (f"{GATE}::test_what_a_gate_says",),
+    ),
+    Mutation(
+        "a gate that does not know does not block",
+        "model/gate.py",
+        'return self.status in ("fail", "unknown")',
+        'return self.status == "fail"',
+        (f"{GATE}::test_what_a_gate_says",),
+    ),
+    Mutation(
+        "a gate that measures speed is asked beside others",
+        "checks/gate.py",
+        "for one in several if not one.alone))",
+        "for one in several))",
+        (f"{GATE}::test_all_at_once_and_those_that_measure_speed_alone_at_the_end",),
     ),
 )
 

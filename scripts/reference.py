@@ -21,7 +21,7 @@ import fairlead.errors
 from fairlead.app import Status
 from fairlead.config.file import File
 from fairlead.config.service import PlacedEntry, ServiceEntry
-from fairlead.model import Backup, Deployment, Finding, Ledger, Plan, Report
+from fairlead.model import Backup, Deployment, Finding, GateAnswer, Ledger, Plan, Report
 from fairlead.model.base import meanings
 from fairlead.surfaces.cli import COMMANDS, load, main
 
@@ -51,7 +51,10 @@ LOOKED = {0: "yes", 1: "no, or not known", 2: COMMON[2]}
 ABOUT = {
     "init": About({0: "written", 2: "the file exists already, or cannot be written"}),
     "status": About({**LOOKED, 0: "nothing that was looked at says no"}, "a [Status](#status)"),
-    "ready": About({**LOOKED, 0: "all gates are open", 1: "blocked: a gate says no, or could not say yes"}, FINDINGS),
+    "ready": About(
+        {**LOOKED, 0: "all gates are open", 1: "blocked: a gate says no, or could not say yes"},
+        "`ok` (true or false), `gates` (list of [GateAnswer](#gateanswer)), `findings` (all that they saw)",
+    ),
     "plan": About({0: "planned", **COMMON}, "`hash` (what gets approved), `plan` ([Plan](#plan))"),
     "deploy": About({1: "not ready, nothing was changed", 2: COMMON[2], **CHANGED}, ENDED),
     "adopt": About(
@@ -107,6 +110,7 @@ KINDS = {
     "MoreSeconds": "duration",
     "WholeSeconds": "duration",
     "Share": "share",
+    "GateWord": "word",
     "Address": "host name or address",
     "ClientAddress": "IP address or `localhost`",
     "User": "name of an account",
@@ -147,7 +151,7 @@ KINDS = {
 def reference() -> str:
     """The whole page."""
     parts = [HEAD, *commands(), FILE_HEAD, *keys(), JSON_HEAD]
-    parts += words(Finding, Status, Deployment, Plan, Report, Backup, Ledger)
+    parts += words(Finding, GateAnswer, Status, Deployment, Plan, Report, Backup, Ledger)
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 

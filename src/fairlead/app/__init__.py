@@ -1,6 +1,7 @@
 """Everything a surface may import: takes words, returns models, prints and asks nothing."""
 
-from fairlead.app.facade import Fairlead, Status
+from fairlead.app.facade import Fairlead
+from fairlead.app.ready import Readiness, Status
 from fairlead.app.tools import (
     json_schema,
     local_tools,
@@ -17,6 +18,7 @@ __all__ = [
     "DataWish",
     "Fairlead",
     "LockState",
+    "Readiness",
     "Status",
     "json_schema",
     "local_tools",

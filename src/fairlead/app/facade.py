@@ -12,9 +12,8 @@ from typing import TypeVar
 
 from fairlead.app.data import Data
 from fairlead.app.opening import open_installation
-from fairlead.checks.backups import check_backups
-from fairlead.checks.host import check_host
-from fairlead.checks.run import Asked, CheckContext, run_checks, together
+from fairlead.app.ready import Ready
+from fairlead.checks.run import CheckContext, run_checks
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation
 from fairlead.errors import Busy, CallError, FairleadError, NotReady, OpenRun, Refused
 from fairlead.journal.history import deployment_of, step_times, timeline
@@ -27,14 +26,12 @@ from fairlead.model import (
     ErrorShare,
     Event,
     Finding,
-    Model,
     Plan,
     RecordLine,
     Report,
     Sample,
     Step,
     Upload,
-    blockers,
 )
 from fairlead.outside.clock import Clock, SystemClock
 from fairlead.outside.connect import Hosts
@@ -57,22 +54,6 @@ KEEP_ARTIFACTS = 50
 
 Listen = Callable[[Event], None]
 D = TypeVar("D")
-
-
-class Status(Model):
-    """The activation report."""
-
-    environment: str
-    last: Deployment | None
-    """The last run of the environment, whatever became of it."""
-    databases_reachable: int
-    databases_total: int
-    findings: tuple[Finding, ...]
-
-    @property
-    def ready(self) -> bool:
-        """Nothing that was looked at says no."""
-        return not blockers(self.findings)
 
 
 def _silent(event: Event) -> None:
@@ -127,6 +108,11 @@ class Fairlead:
         """What can be done with the environment's databases."""
         return Data(self)
 
+    @property
+    def readiness(self) -> Ready:
+        """What can be said before anything is changed: the gates, and the activation report."""
+        return Ready(self)
+
     # -- looking
 
     async def check(self, checks: Iterable[Check]) -> list[Finding]:
@@ -144,67 +130,9 @@ class Fairlead:
             check for service in self.environment.services.values() for check in proofs(service, "")
         )
 
-    async def ready(self) -> list[Finding]:
-        """May a deployment start? Hosts, services, databases, backups; one `fail` or `unknown` is a no."""
-        places = [Asked("host", name, self._host(name)) for name in self._used_hosts()]
-        lock = Asked("lock", self.environment.lock_host, self._lock_is_free())
-        asked = await asyncio.gather(
-            together([*places, lock], HEALTH_LIMIT), self._services(), self.data.check(), self._backups()
-        )
-        own, services, databases, backups = asked
-        return [*own, *map(_no_gate, services), *databases, *backups]
-
-    async def status(self) -> Status:
-        """The activation report: the last deployment, how many databases answer, connections, an open run."""
-        places = [Asked("host", name, self._host(name)) for name in self._used_hosts()]
-        lock = Asked("lock", self.environment.lock_host, self._lock_is_free())
-        findings, databases, last = await asyncio.gather(
-            together([*places, lock], HEALTH_LIMIT), self.data.check(), self._last()
-        )
-        return Status(
-            environment=self.environment.name,
-            last=last,
-            databases_reachable=sum(not one.blocks for one in databases),
-            databases_total=len(databases),
-            findings=(*findings, *(one for one in databases if one.status != "ok")),
-        )
-
-    async def _last(self) -> Deployment | None:
-        try:
-            return next(iter(await self.history(limit=1)), None)
-        except FairleadError:
-            return None  # the host's own finding says why
-
-    async def _backups(self) -> list[Finding]:
-        return await check_backups(self.own_databases(), self.hosts, now=self.clock.now())
-
     def own_databases(self) -> list[DatabaseSpec]:
         """The databases of this environment."""
         return [d for d in self.installation.databases if d.environment == self.environment.name]
-
-    def _used_hosts(self) -> list[str]:
-        names = [self.environment.lock_host, *(s.host for s in self.environment.services.values() if s.host)]
-        return list(dict.fromkeys([*names, *(database.host for database in self.own_databases())]))
-
-    async def _host(self, name: str) -> Finding:
-        with_sqlite = any(d.engine == "sqlite" and d.host == name for d in self.own_databases())
-        services = self.environment.services.values()
-        folders = [s.path for s in services if s.host == name and s.strategy != "verify_only"]
-        folders += [d.store.path for d in self.own_databases() if d.store.host == name]
-        return await check_host(self.hosts, name, python=with_sqlite, folders=tuple(dict.fromkeys(folders)))
-
-    async def _lock_is_free(self) -> Finding:
-        state = await self.lock()
-        says = "nothing is running"
-        if state.run != "-":
-            says = f"run {state.run} by {state.who} is not finished"
-        return Finding(
-            check="lock",
-            subject=self.environment.lock_host,
-            status="ok" if state.run == "-" else "fail",
-            says=says,
-            hint="" if state.run == "-" else f"`fairlead resume -e {self.environment.name}` finishes or undoes it",
-        )
 
     async def lock(self) -> State:
         """Who holds the environment's lock, and which run is open."""
@@ -514,8 +442,3 @@ def _as_seen(approved: Plan, now: Plan) -> Plan:
         for change in now.services
     ]
     return now.model_copy(update={"services": tuple(services)})
-
-
-def _no_gate(finding: Finding) -> Finding:
-    """A sick service does not forbid the deployment that may heal it; it is said, and not held against a way back."""
-    return finding.model_copy(update={"status": "warn"}) if finding.blocks else finding

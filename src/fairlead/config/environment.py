@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from fairlead.config.gates import GatesEntry, GatesSpec, gates_spec
 from fairlead.config.order import Needs, ordered, reached
 from fairlead.config.service import PlacedEntry, ServiceEntry, ServiceSpec, merged, service_spec
 from fairlead.config.types import MoreSeconds, Name, Seconds, Share, Wrong, bare_name, text
@@ -60,6 +61,8 @@ class EnvironmentEntry(Model):
     """The watch over a deployment."""
     lease: LeaseEntry = LeaseEntry()
     """How the lock is held."""
+    gates: GatesEntry = GatesEntry()
+    """What a deployment has to pass before it may start."""
     services: dict[Name, Annotated[PlacedEntry, bare_name(PlacedEntry)]] = {}
     """The services of this environment; one that is not listed does not exist here."""
 
@@ -72,6 +75,7 @@ class EnvironmentSpec(Model):
     unattended: bool = False
     watch: WatchRules = WatchRules()
     lease: Lease = Lease()
+    gates: GatesSpec = GatesSpec()
     services: dict[str, ServiceSpec] = {}
     """In the order of deployment: what a service depends on stands before it."""
 
@@ -102,6 +106,7 @@ def environment_spec(
         unattended=entry.unattended == "allow",
         watch=WatchRules(**entry.watch.model_dump()),
         lease=Lease(ttl=int(entry.lease.ttl), beat=int(entry.lease.beat)),
+        gates=gates_spec(entry.gates),
         services=inside,
     )
 

@@ -7,6 +7,7 @@ from fairlead.model.check import Check, CommandCheck, DatabaseCheck, HttpCheck, 
 from fairlead.model.command import Command, Result, SecretRef, shell
 from fairlead.model.deployment import Deployment, ErrorShare, Event, Report, Sample, StepTime
 from fairlead.model.finding import Finding, Status, blockers, why_not
+from fairlead.model.gate import GateAnswer, summed_up, worst
 from fairlead.model.ledger import Ledger, TableLedger
 from fairlead.model.plan import (
     DataBack,
@@ -40,6 +41,7 @@ __all__ = [
     "ErrorShare",
     "Event",
     "Finding",
+    "GateAnswer",
     "HttpCheck",
     "Inventory",
     "Lease",
@@ -76,6 +78,8 @@ __all__ = [
     "sha256",
     "shell",
     "step_fact",
+    "summed_up",
     "turned",
     "why_not",
+    "worst",
 ]

@@ -50,6 +50,13 @@ def who() -> str:
     )
 
 
+def ci_branch(commit: str) -> str:
+    """The branch that GitHub Actions has checked this commit out for, without a branch of git's; empty = not known."""
+    if os.environ.get("GITHUB_SHA") != commit or os.environ.get("GITHUB_REF_TYPE") == "tag":
+        return ""
+    return os.environ.get("GITHUB_HEAD_REF") or os.environ.get("GITHUB_REF_NAME", "")
+
+
 def plain_environment(home: str = "") -> dict[str, str]:
     """What a command on a local account sees: as little as a login would give it, so no secret of ours.
 

@@ -12,7 +12,7 @@ import click
 
 from fairlead.app import DataWish, Fairlead, read_plan, write_plan
 from fairlead.errors import CallError, FairleadError, Moved, NotReady, Refused
-from fairlead.model import Deployment, Ledger, Plan, blockers, why_not
+from fairlead.model import Deployment, Ledger, Plan, why_not
 from fairlead.surfaces.cli import lines
 from fairlead.surfaces.cli.frame import command, emit_json, options
 
@@ -80,12 +80,12 @@ async def deploy(
         if not made.steps:
             await app.must_be_free()
             return _nothing(as_json)
-        findings = await app.ready()
-        if any(one.check == "lock" and one.status == "fail" for one in findings):
+        told = await app.readiness.ask()
+        if any(one.gate == "lock" and one.status == "fail" for one in told.gates):
             await app.must_be_free()
-        if blockers(findings):
-            click.echo("\n".join(lines.findings(blockers(findings))), err=True)
-            raise NotReady(f"not ready: {why_not(findings)}", "`fairlead ready` shows all gates")
+        if not told.ok:
+            click.echo("\n".join(lines.noted(told.blocking)), err=True)
+            raise NotReady(f"not ready: {why_not(told.findings)}", "`fairlead ready` shows all gates")
     approve(app, made, yes=yes, from_file=plan_file is not None)
     return await ended(app, await app.deploy(made, reason=reason, watch=not no_watch), as_json)
 

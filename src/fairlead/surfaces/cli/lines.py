@@ -8,7 +8,21 @@ from typing import TextIO
 
 import click
 
-from fairlead.model import Backup, Deployment, Event, Finding, Inventory, Ledger, Plan, Step, TableLedger, blockers
+from fairlead.app import Readiness
+from fairlead.model import (
+    Backup,
+    Deployment,
+    Event,
+    Finding,
+    GateAnswer,
+    Inventory,
+    Ledger,
+    Plan,
+    Status,
+    Step,
+    TableLedger,
+    blockers,
+)
 
 SIGNS = {"ok": "✓", "warn": "!", "fail": "✗", "unknown": "?"}
 PHASES = {
@@ -16,6 +30,8 @@ PHASES = {
     "activate": "activate, in this order",
     "close": "after the watch",
 }
+MOST = 8
+"""So many findings of a gate are told one by one."""
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "unknown": "yellow"}
 
 
@@ -26,9 +42,13 @@ def quiet(event: Event) -> None:
 
 def finding(found: Finding) -> str:
     """One line: sign, what was looked at, what was seen, milliseconds."""
-    sign = click.style(SIGNS[found.status], fg=COLOURS[found.status])
-    ms = f" ({found.ms:.0f} ms)" if found.ms is not None else ""
-    return f"{sign} {found.check:<9} {found.subject:<12} {ascii_path(found.says)}{ms}"
+    return _line(found.status, found.check, f"{found.subject:<12} ", found.says, found.ms)
+
+
+def _line(status: Status, what: str, subject: str, says: str, ms: float | None) -> str:
+    sign = click.style(SIGNS[status], fg=COLOURS[status])
+    took = f" ({ms:.0f} ms)" if ms is not None else ""
+    return f"{sign} {what:<9} {subject}{ascii_path(says)}{took}"
 
 
 def findings(found: Iterable[Finding]) -> list[str]:
@@ -36,6 +56,24 @@ def findings(found: Iterable[Finding]) -> list[str]:
     several = list(found)
     told = [finding(one) for one in several]
     return [*told, *(f"hint: {hint}" for hint in hints(several))]
+
+
+def readiness(told: Readiness) -> list[str]:
+    """One line for each gate, then what blocks, the next thing to type, and the answer."""
+    gates = [_line(one.status, one.gate, "", one.says, one.ms) for one in told.gates]
+    verdict = "ready for deployment" if told.ok else f"blocked by {', '.join(one.gate for one in told.blocking)}"
+    return [*gates, *noted(told.gates), verdict]
+
+
+def noted(gates: Iterable[GateAnswer]) -> list[str]:
+    """What of these gates is not ok, finding by finding as far as a screen has room, and the next things to type."""
+    shown: list[str] = []
+    several = [(gate.gate, [one for one in gate.findings if one.status != "ok"]) for gate in gates]
+    for gate, found in several:
+        shown += [finding(one) for one in sorted(found, key=lambda one: not one.blocks)[:MOST]]
+        if len(found) > MOST:
+            shown.append(f"  {gate}: and {len(found) - MOST} more, `--json` has them all")
+    return [*shown, *(f"hint: {hint}" for hint in hints(one for _, found in several for one in found))]
 
 
 def hints(found: Iterable[Finding]) -> list[str]:

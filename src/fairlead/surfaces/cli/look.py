@@ -33,11 +33,18 @@ async def health(app: Fairlead, as_json: bool) -> int:
 @options
 @command
 async def ready(app: Fairlead, as_json: bool) -> int:
-    """Ask all gates: hosts, lock, services, databases, backups. One `fail` or `unknown` is a no.
+    """Ask all gates at once, one line each: hosts, lock, services, databases, backups, and those of `gates`.
+
+    One `fail` or `unknown` is a no.
 
     Example: fairlead ready -e production
     """
-    return _answer(await app.ready(), as_json, "ready for deployment", "blocked")
+    told = await app.readiness.ask()
+    if as_json:
+        emit_json({"ok": told.ok, "gates": told.gates, "findings": told.findings})
+    else:
+        click.echo("\n".join(lines.readiness(told)))
+    return 0 if told.ok else 1
 
 
 @click.command(name="status")
@@ -48,7 +55,7 @@ async def status(app: Fairlead, as_json: bool) -> int:
 
     Example: fairlead status -e production
     """
-    told = await app.status()
+    told = await app.readiness.status()
     if as_json:
         emit_json(told)
         return 0 if told.ready else 1

@@ -1,0 +1,20 @@
+"""The gates, each in a file of its own. A new one is a file, a row here, and its word in config/gates.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fairlead.checks.gate import Gate, GateContext, MakeGate
+from fairlead.checks.gates import backups, commit, databases, hosts, lock, services
+
+ALWAYS: tuple[MakeGate, ...] = (hosts.gate, lock.gate, services.gate, databases.gate, backups.gate)
+"""Asked in every environment."""
+
+GATES: Mapping[str, MakeGate] = {"commit": commit.gate}
+"""By the word in `gates: {ask: ...}`: asked where an environment says so."""
+
+
+def gates_of(context: GateContext) -> list[Gate]:
+    """The gates of an environment, in the order in which they are told."""
+    chosen = (GATES[word] for word in context.environment.gates.ask)
+    return [made for make in (*ALWAYS, *chosen) if (made := make(context)) is not None]

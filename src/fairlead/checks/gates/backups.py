@@ -1,0 +1,21 @@
+"""Gate `backups`: has every database of the environment a backup that counts?"""
+
+from __future__ import annotations
+
+from fairlead.checks.backups import check_backups
+from fairlead.checks.gate import Gate, GateContext
+from fairlead.model import Finding
+
+LIMIT = 300.0
+"""Seconds: the newest backups are hashed again where they lie."""
+
+
+def gate(context: GateContext) -> Gate | None:
+    """The newest backup of each database."""
+    if not context.databases:
+        return None
+
+    async def look() -> list[Finding]:
+        return await check_backups(context.databases, context.hosts, now=context.clock.now(), limit=LIMIT)
+
+    return Gate("backups", "a proven and young backup of every database", look, "backed up", LIMIT + 2)

@@ -1,0 +1,36 @@
+"""Gate `hosts`: can every account of the environment be worked on?"""
+
+from __future__ import annotations
+
+from fairlead.checks.gate import Gate, GateContext
+from fairlead.checks.host import check_host
+from fairlead.checks.run import Asked, together
+from fairlead.model import Finding
+
+LIMIT = 8.0
+"""Seconds that one host has."""
+
+
+def gate(context: GateContext) -> Gate:
+    """All hosts of the environment at once."""
+
+    async def look() -> list[Finding]:
+        return await together([Asked("host", name, look_at(context, name)) for name in used_hosts(context)], LIMIT)
+
+    return Gate("hosts", "ssh, clock, disk, programs and rights of every account", look, "usable", LIMIT + 2)
+
+
+def used_hosts(context: GateContext) -> list[str]:
+    """Names of the environment's hosts, the lock host first."""
+    services = (service.host for service in context.environment.services.values() if service.host)
+    names = [context.environment.lock_host, *services, *(database.host for database in context.databases)]
+    return list(dict.fromkeys(names))
+
+
+async def look_at(context: GateContext, name: str) -> Finding:
+    """One of the environment's hosts, with all that the environment needs there."""
+    with_sqlite = any(d.engine == "sqlite" and d.host == name for d in context.databases)
+    services = context.environment.services.values()
+    folders = [s.path for s in services if s.host == name and s.strategy != "verify_only"]
+    folders += [d.store.path for d in context.databases if d.store.host == name]
+    return await check_host(context.hosts, name, python=with_sqlite, folders=tuple(dict.fromkeys(folders)))

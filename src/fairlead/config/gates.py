@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator
+
+from fairlead.config.types import enum, one_of, text
+from fairlead.model import Model
+
+GATES = ("commit",)
+"""Words of gates that an environment may ask, in the order in which they are told; `checks/gates` has their files."""
+
+GateWord = Annotated[str, BeforeValidator(text), AfterValidator(one_of(GATES)), enum(GATES)]
+
+
+class GatesEntry(Model):
+    """Gates that a deployment has to pass here, beside those that are always asked."""
+
+    ask: tuple[GateWord, ...] = ()
+    """Which; hosts, lock, services, databases and backups are always asked."""
+
+
+class GatesSpec(Model):
+    """The gates of an environment."""
+
+    ask: tuple[str, ...] = ()
+    """Words, each once, in the order of `GATES`."""
+
+
+def gates_spec(entry: GatesEntry) -> GatesSpec:
+    """The gates that an entry stands for."""
+    return GatesSpec(ask=tuple(word for word in GATES if word in entry.ask))
