@@ -44,6 +44,20 @@ GATE = "checks/test_gate.py"
 
 MUTATIONS = (
     Mutation(
+        "what is kept is dropped on its last day",
+        "plan/beside.py",
+        "if last_day(one, databases[one.database]) < date",
+        "if last_day(one, databases[one.database]) <= date",
+        ("faults/test_kept.py",),
+    ),
+    Mutation(
+        "what could not be dropped is said to be gone",
+        "surfaces/cli/data.py",
+        "if code == 0 and left.steps:",
+        "if code == 9 and left.steps:",
+        ("faults/test_kept.py",),
+    ),
+    Mutation(
         "the record is not flushed to the disk",
         TARGET,
         """printf '%s' "$2" >>"$record" && sync -d "$record" ||""",

@@ -21,7 +21,7 @@ import fairlead.errors
 from fairlead.app import Status
 from fairlead.config.file import File
 from fairlead.config.service import PlacedEntry, ServiceEntry
-from fairlead.model import Backup, Deployment, Finding, GateAnswer, Ledger, Plan, Report
+from fairlead.model import Backup, Beside, Deployment, Finding, GateAnswer, Ledger, Plan, Report
 from fairlead.model.base import meanings
 from fairlead.surfaces.cli import COMMANDS, load, main
 
@@ -80,6 +80,8 @@ ABOUT = {
         "with --into `ok`, `finding` ([Finding](#finding))",
     ),
     "db ledger": About({0: "told", **COMMON}, "`ledgers` (list of [Ledger](#ledger))"),
+    "db kept": About({0: "told", **COMMON}, "`beside` (list of [Beside](#beside), each also with `until`, a day)"),
+    "db prune": About({**CHANGED, 0: "dropped, or nothing to drop", 1: "some of it is still there", 2: COMMON[2]}, ENDED),
     "lock show": About(
         {0: "told", **COMMON},
         "`token`, `status` (`held` or `free`), `run` (`-` = none is open), `who`, `lease_end` and `now` "
@@ -151,7 +153,7 @@ KINDS = {
 def reference() -> str:
     """The whole page."""
     parts = [HEAD, *commands(), FILE_HEAD, *keys(), JSON_HEAD]
-    parts += words(Finding, GateAnswer, Status, Deployment, Plan, Report, Backup, Ledger)
+    parts += words(Finding, GateAnswer, Status, Deployment, Plan, Report, Backup, Beside, Ledger)
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fairlead.checks.databases import check_databases
 from fairlead.config import DatabaseSpec
 from fairlead.engines import ENGINES, store
 from fairlead.errors import CallError, FairleadError
-from fairlead.model import Backup, Finding, Ledger, Plan, as_where
+from fairlead.model import Backup, Beside, Finding, Ledger, Plan, as_where
+from fairlead.plan.beside import expired, last_day, look_beside
 from fairlead.plan.data import Chosen
+from fairlead.plan.prune import plan_prune
 from fairlead.plan.restore import plan_restore, plan_undo, restore_label
 from fairlead.run.runner import DataWish
 
@@ -119,6 +122,29 @@ class Data:
         host = await self._app.hosts.get(database.host)
         result = await host.run(ENGINES[database.engine].swap_probe(database, label))
         return result.ok and as_where(result.stdout) == "after"
+
+    async def beside(self, names: Iterable[str] = ()) -> list[Beside]:
+        """What restores have left beside the environment's databases, or those named. Raises NotReady."""
+        return await look_beside(self.named(names), self._app.hosts)
+
+    def kept_until(self, one: Beside) -> str:
+        """The last day, YYYY-MM-DD, on which it is kept; empty where its name does not tell."""
+        with suppress(ValueError):
+            return last_day(one, self.named([one.database])[0]).isoformat()
+        return ""
+
+    async def plan_prune(self, names: Iterable[str] = (), *, early: bool = False) -> Plan:
+        """What it takes to drop what was kept beside these databases for its time, or with `early` all of it."""
+        databases = self.named(names)
+        known = {one.name: one for one in databases}
+
+        async def make() -> Plan:
+            there = await look_beside(databases, self._app.hosts)
+            chosen = there if early else expired(there, known, self._app.today())
+            return plan_prune(self._app.installation, self._app.environment, chosen, databases)
+
+        self._app.remake = make
+        return await make()
 
     async def estimates(self, names: Iterable[str], file: str = "") -> list[Ledger]:
         """What was written to these databases since the backups that are chosen, as far as is known."""

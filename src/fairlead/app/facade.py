@@ -170,11 +170,12 @@ class Fairlead:
         reached = all_or_errors(self._reach(name) for name in places)
         if any(service.source and service.source.build for service in used):
             await reached
-            return await self._plan(await self._prepare(wanted), self._today())
+            return await self._plan(await self._prepare(wanted), self.today())
         artifacts, _ = await both(self._prepare(wanted), reached)
-        return await self._plan(artifacts, self._today())
+        return await self._plan(artifacts, self.today())
 
-    def _today(self) -> str:
+    def today(self) -> str:
+        """YYYYMMDD, in UTC."""
         return time.strftime("%Y%m%d", time.gmtime(self.clock.now()))
 
     async def _reach(self, host: str) -> None:
@@ -232,7 +233,7 @@ class Fairlead:
 
         Raises NotReady when those artifacts are not on this machine and the sources here do not lead to them.
         """
-        if plan.kind in ("rollback", "restore"):
+        if plan.kind in ("rollback", "restore", "prune"):
             return await self.remake()
         if plan.kind == "adopt":
             return _as_seen(plan, await self.plan_adopt(plan.services[0].service))
@@ -246,7 +247,7 @@ class Fairlead:
             for name, tree in uploads.items()
             if name in self.environment.services
         }
-        made = await self._plan(artifacts, plan.data.day or self._today())
+        made = await self._plan(artifacts, plan.data.day or self.today())
         return _as_seen(plan, made)
 
     async def _make_artifacts(self, plan: Plan, missing: list[str]) -> bool:

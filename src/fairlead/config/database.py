@@ -67,6 +67,8 @@ class RollbackEntry(Model):
     standby: Flag = False
     """Restore the backup beside the live database before the deployment changes anything: it proves the backup, and
     the way back only renames."""
+    keep_days: Count = 7
+    """For so many days what was replaced stays beside the live database; the next deployment after that drops it."""
 
 
 class DatabaseEntry(Model):
@@ -194,6 +196,7 @@ class RollbackSpec(Model):
     data: TakenBack = "migrated"
     on_new_rows: OnNewRows = "keep_and_restore"
     standby: bool = False
+    keep_days: int = 7
 
 
 class MaintenanceAccount(Model):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from fairlead.config import DatabaseSpec
-from fairlead.model import Backup, Command, Finding, Ledger
+from fairlead.model import Backup, Beside, Command, Finding, Ledger
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
 
@@ -90,6 +90,14 @@ class Engine(Protocol):
 
     def kept_drop_command(self, database: DatabaseSpec, label: str) -> Command:
         """Drop what was kept under that label, and nothing else; run twice it drops once."""
+        ...
+
+    def kept_probe(self, database: DatabaseSpec, label: str) -> Command:
+        """The probe of `kept_drop_command`: `before` while something lies under that name, else `after`."""
+        ...
+
+    async def beside(self, host: Host, databases: Sequence[DatabaseSpec]) -> list[Beside]:
+        """What lies beside these databases that a restore has made. Raises NotReady where that cannot be told."""
         ...
 
     async def ledger(

@@ -6,7 +6,7 @@ One Python program is sent there with each call: nothing is installed. Errors: `
 
 from __future__ import annotations
 
-import json
+import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +15,7 @@ from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
 from fairlead.engines.engine import Made
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Command, Finding, Ledger, SecretRef, TableLedger, canonical, sha256
+from fairlead.model import Backup, Beside, Command, Finding, Ledger, SecretRef, TableLedger, canonical, sha256
 from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
@@ -161,6 +161,18 @@ def kept_drop_command(database: DatabaseSpec, label: str) -> Command:
     return _step("kept_drop", database, label, SWAP_LIMIT)
 
 
+def kept_probe(database: DatabaseSpec, label: str) -> Command:
+    """The probe of `kept_drop_command`: `before` while a database of that name is there."""
+    return _step("kept_probe", database, label, 60.0)
+
+
+async def beside(host: Host, databases: Sequence[DatabaseSpec]) -> list[Beside]:
+    """Shadows and kept databases beside these, by their marks; a server is asked once. Raises NotReady."""
+    asks = [_step("beside", several[0], "", 60.0) for several in store.servers(databases)]
+    lines = await asyncio.gather(*(store.answer(host, ask) for ask in asks))
+    return store.beside(lines, databases, {"kept": kept_name, "shadow": shadow_name})
+
+
 async def ledger(
     host: Host, database: DatabaseSpec, label: str, secrets: Secrets, *, limit_rows: int = 1_000_000
 ) -> Ledger:
@@ -170,7 +182,7 @@ async def ledger(
     where one of the two cannot be read.
     """
     ask = _step("ledger", database, label, LEDGER_LIMIT, {"limit_rows": limit_rows})
-    tables = await _tables(host, database, ask, secrets)
+    tables = await _tables(host, database, ask)
     kind = "exact" if all(table.exact for table in tables) else "estimate"
     return Ledger.model_validate({"database": database.name, "kind": kind, "tables": tables})
 
@@ -181,7 +193,7 @@ async def estimate(host: Host, database: DatabaseSpec, backup: Backup, secrets: 
     Raises NotReady where the database cannot be read.
     """
     seen = {"rows": backup.rows, "started": backup.started}
-    tables = await _tables(host, database, _step("estimate", database, "", LEDGER_LIMIT, seen), secrets)
+    tables = await _tables(host, database, _step("estimate", database, "", LEDGER_LIMIT, seen))
     return Ledger(database=database.name, kind="estimate", tables=tables)
 
 
@@ -221,15 +233,11 @@ def _program(part: str) -> str:
     return "\n".join([text.rpartition("\nrun(")[0] for text in parts[:-1]] + parts[-1:])
 
 
-async def _tables(host: Host, database: DatabaseSpec, ask: Command, secrets: Secrets) -> tuple[TableLedger, ...]:
+async def _tables(host: Host, database: DatabaseSpec, ask: Command) -> tuple[TableLedger, ...]:
     """The program's answer about one database, table by table."""
-    result = await host.run(ask.model_copy(update={"stdin": None}), stdin=await secrets.stdin_of(ask))
-    told = next((text for text in result.stdout.splitlines() if text.startswith('{"')), "")  # a login may print more
-    if not told:
-        raise NotReady(f"{database.name}: the comparison gave no answer: {result.last_words}", "is python3 there?")
-    line = json.loads(told)
-    if not line.get("ok"):
-        raise NotReady(f"{database.name}: {line.get('says') or line.get('fatal')}", line.get("hint", ""))
+    line = await store.answer(host, ask)
+    if not line["ok"]:
+        raise NotReady(f"{database.name}: {line['says']}", line["hint"])
     return tuple(TableLedger.model_validate(table) for table in line["tables"])
 
 

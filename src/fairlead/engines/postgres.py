@@ -6,13 +6,14 @@ One Python program is sent there with each call: nothing is installed. Errors: `
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
 from fairlead.engines.engine import Made
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Command, Finding, Ledger, SecretRef, TableLedger, canonical, sha256
+from fairlead.model import Backup, Beside, Command, Finding, Ledger, SecretRef, TableLedger, canonical, sha256
 from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
@@ -148,6 +149,18 @@ def swap_undo(database: DatabaseSpec, label: str, *, timeout: float = SWAP_LIMIT
 def kept_drop_command(database: DatabaseSpec, label: str) -> Command:
     """Drop what was kept under that label, and nothing that is not marked so; run twice it drops once."""
     return _step("kept_drop", database, label, SWAP_LIMIT)
+
+
+def kept_probe(database: DatabaseSpec, label: str) -> Command:
+    """The probe of `kept_drop_command`: `before` while a database of that name is there."""
+    return _step("kept_probe", database, label, 60.0)
+
+
+async def beside(host: Host, databases: Sequence[DatabaseSpec]) -> list[Beside]:
+    """Shadows and kept databases beside these, by their marks; a server is asked once. Raises NotReady."""
+    asks = [_step("beside", several[0], "", 60.0) for several in store.servers(databases)]
+    lines = await asyncio.gather(*(store.answer(host, ask) for ask in asks))
+    return store.beside(lines, databases, {"kept": kept_name, "shadow": shadow_name})
 
 
 async def ledger(

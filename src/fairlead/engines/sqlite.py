@@ -14,7 +14,7 @@ from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
 from fairlead.engines.engine import Made
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Command, Finding, Ledger, TableLedger, sha256
+from fairlead.model import Backup, Beside, Command, Finding, Ledger, TableLedger, sha256
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
 
@@ -138,6 +138,18 @@ def swap_undo(database: DatabaseSpec, label: str, *, timeout: float = store.BACK
 def kept_drop_command(database: DatabaseSpec, label: str) -> Command:
     """Drop what was kept under this label, and its note; refused while the swap is half done."""
     return store.step("sqlite", "kept_drop", _swapping(database, label), 60.0)
+
+
+def kept_probe(database: DatabaseSpec, label: str) -> Command:
+    """The probe of `kept_drop_command`: `before` while the file or its note is there."""
+    return store.step("sqlite", "kept_probe", _swapping(database, label), 60.0)
+
+
+async def beside(host: Host, databases: Sequence[DatabaseSpec]) -> list[Beside]:
+    """Shadows and kept files beside these databases; whatever has such a name counts. Raises NotReady."""
+    folders = sorted({one.path.rpartition("/")[0] or "/" * one.path.startswith("/") for one in databases})
+    lines = await store.ask(host, "sqlite", "beside", {"name": "", "folders": folders}, 60.0)
+    return store.beside(lines, databases, {"kept": kept_name, "shadow": shadow_name})
 
 
 async def ledger(

@@ -6,18 +6,21 @@ and `Lost` from the host; `NotReady` when its python3 cannot run the program.
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Literal
 
 from fairlead.config.database import DatabaseSpec
 from fairlead.engines.engine import Made
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Command, Finding, Result, SecretRef, canonical, sha256
+from fairlead.model import Backup, Beside, Command, Finding, Result, SecretRef, canonical, sha256
 from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
 
 Line = dict[str, Any]
+Role = Literal["kept", "shadow"]
 
 BACKUP_LIMIT = 3600.0
 """Seconds that all backups of one call have together."""
@@ -124,6 +127,16 @@ def _refuse_a_host_that_cannot(name: str, result: Result, lines: list[Line]) -> 
         raise NotReady(f"{name}: python3 exited {result.code}: {result.last_words}", hint)
 
 
+async def answer(host: Host, ask: Command) -> Line:
+    """The one line that a step's command gives when it is only asked."""
+    result = await host.run(ask)
+    told = next((text for text in result.stdout.splitlines() if text.startswith('{"')), "")  # a login may print more
+    line: Line = json.loads(told) if told else {"fatal": f"no answer: {result.last_words}"}
+    if "fatal" in line:
+        return {"ok": False, "says": line["fatal"], "hint": "is python3 there?"}
+    return line
+
+
 def made(host: Host, database: DatabaseSpec, line: Line | None) -> Made:
     """What a program's line about one database's backup says; None = it said nothing."""
     finding = Finding(check="backup", subject=database.name, status="unknown", says="the backup gave no answer")
@@ -178,6 +191,33 @@ def made_elsewhere(database: DatabaseSpec) -> Made:
     """The answer for such a database."""
     says, hint = elsewhere(database)
     return Made(Finding(check="backup", subject=database.name, status="fail", says=says, hint=hint), None)
+
+
+def servers(databases: Iterable[DatabaseSpec]) -> list[list[DatabaseSpec]]:
+    """The same databases, by the server that they lie on."""
+    found: dict[tuple[str, int | None], list[DatabaseSpec]] = {}
+    for one in databases:
+        found.setdefault((one.address, one.port), []).append(one)
+    return list(found.values())
+
+
+def beside(
+    lines: Iterable[Line], databases: Sequence[DatabaseSpec], names: Mapping[Role, Callable[[DatabaseSpec, str], str]]
+) -> list[Beside]:
+    """What a program has listed, as far as it lies beside one of these databases. Raises NotReady for a refusal."""
+    found: list[Beside] = []
+    for line in lines:
+        if not line["ok"]:
+            raise NotReady(
+                f"what lies beside {databases[0].group}'s databases is not known: {line['says']}", line["hint"]
+            )
+        for there in line["beside"]:
+            for one, role in itertools.product(databases, names):
+                with suppress(NotReady):  # no label of ours
+                    name = names[role](one, there["label"])
+                    if there["name"] in (name, name.lower()):
+                        found.append(Beside(database=one.name, role=role, **there))
+    return found
 
 
 def rows_in_words(rows: Mapping[str, int]) -> str:

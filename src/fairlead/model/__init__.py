@@ -3,6 +3,7 @@
 from fairlead.model.account import Account
 from fairlead.model.backup import Backup
 from fairlead.model.base import Model, canonical, sha256
+from fairlead.model.beside import Beside
 from fairlead.model.check import Check, CommandCheck, DatabaseCheck, HttpCheck, TreeCheck
 from fairlead.model.command import Command, Result, SecretRef, shell
 from fairlead.model.deployment import Deployment, ErrorShare, Event, Report, Sample, StepTime
@@ -30,6 +31,7 @@ __all__ = [
     "Account",
     "Action",
     "Backup",
+    "Beside",
     "Check",
     "Command",
     "CommandCheck",

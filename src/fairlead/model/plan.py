@@ -8,7 +8,7 @@ from fairlead.model.check import Check, DatabaseCheck
 from fairlead.model.step import Step
 from fairlead.model.tree import Difference
 
-Kind = Literal["deploy", "rollback", "adopt", "restore", "provision"]
+Kind = Literal["deploy", "rollback", "adopt", "restore", "prune", "provision"]
 """What a plan is for."""
 
 PLAN_FORMAT = 1

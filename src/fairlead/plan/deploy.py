@@ -22,6 +22,7 @@ from fairlead.model import (
     WatchTarget,
 )
 from fairlead.outside.connect import Hosts
+from fairlead.plan.beside import drops, expired_beside
 from fairlead.plan.data import Backups, backups, data_back, database_name, migrations, standby
 from fairlead.plan.prepare import Artifact
 from fairlead.strategies import STRATEGIES
@@ -47,7 +48,9 @@ async def plan_deploy(
     Raises NotReady naming every host that does not answer and everything that stands in the way.
     """
     services = [environment.services[name] for name in environment.services if name in artifacts]
-    found = await look_everywhere(services, hosts, {name: artifact.tree for name, artifact in artifacts.items()})
+    own = [one for one in installation.databases if one.environment == environment.name]
+    looks = look_everywhere(services, hosts, {name: artifact.tree for name, artifact in artifacts.items()})
+    found, over = await both(looks, expired_beside(own, hosts, day))
     changes: list[ServiceChange] = []
     steps: list[Step] = []
     for service in services:
@@ -63,6 +66,7 @@ async def plan_deploy(
     back = data_back(installation, environment, databases, made, migrated, new=new, day=day)
     filled, cleared = standby(databases, back)
     around = [*made.before, *filled, *_with_final(steps, made, back), *cleared]
+    around += drops(over, {one.name: one for one in own}) if changes else []
     more = {"data": back, "backups": made.labels}
     return _assemble(installation, environment, changes, around, databases, found, more)
 

@@ -16,6 +16,7 @@ from fairlead.model import Deployment, Ledger, Plan, why_not
 from fairlead.surfaces.cli import lines
 from fairlead.surfaces.cli.frame import command, emit_json, options
 
+UNCHANGED = "nothing to change: everything is live already"
 EXITS = {"done": 0, "back": 3, "closed": 0, "nothing": 0, "open": 4}
 
 
@@ -48,7 +49,7 @@ async def plan(app: Fairlead, as_json: bool, services: tuple[str, ...], out: Pat
     if as_json:
         emit_json({"hash": made.hash, "plan": made})
     else:
-        click.echo("\n".join(lines.plan(made)) if made.steps else "nothing to change: everything is live already")
+        click.echo("\n".join(lines.plan(made)) if made.steps else UNCHANGED)
     return 0
 
 
@@ -79,7 +80,7 @@ async def deploy(
         made = await app.plan(services) if plan_file is None else await _planned(app, plan_file)
         if not made.steps:
             await app.must_be_free()
-            return _nothing(as_json)
+            return nothing(as_json, UNCHANGED)
         told = await app.readiness.ask()
         if any(one.gate == "lock" and one.status == "fail" for one in told.gates):
             await app.must_be_free()
@@ -112,11 +113,12 @@ async def _planned(app: Fairlead, plan_file: Path) -> Plan:
     return made
 
 
-def _nothing(as_json: bool) -> int:
+def nothing(as_json: bool, says: str) -> int:
+    """A plan without steps is a yes."""
     if as_json:
         emit_json({"deployment": None})
     else:
-        click.echo("nothing to change: everything is live already")
+        click.echo(says)
     return 0
 
 

@@ -7,10 +7,10 @@ from typing import TypedDict, Unpack
 import click
 
 from fairlead.app import Fairlead
-from fairlead.errors import CallError
+from fairlead.errors import CallError, NotReady
 from fairlead.model import Finding, blockers
 from fairlead.surfaces.cli import lines
-from fairlead.surfaces.cli.change import approve, consent, ended
+from fairlead.surfaces.cli.change import approve, consent, ended, nothing
 from fairlead.surfaces.cli.frame import command, emit_json, options
 
 
@@ -141,3 +141,44 @@ async def ledger(app: Fairlead, as_json: bool, names: tuple[str, ...]) -> int:
     else:
         click.echo("\n".join(lines.ledgers(found)))
     return 0
+
+
+@db.command(name="kept")
+@click.argument("names", nargs=-1)
+@options
+@command
+async def kept(app: Fairlead, as_json: bool, names: tuple[str, ...]) -> int:
+    """What restores and ways back have kept beside live databases, and until when it stays.
+
+    Example: fairlead db kept -e production
+    """
+    found = [(one, app.data.kept_until(one)) for one in await app.data.beside(names)]
+    if as_json:
+        emit_json({"beside": [{**one.model_dump(mode="json"), "until": until} for one, until in found]})
+    else:
+        click.echo("\n".join(lines.beside(*one) for one in found) or "nothing is kept beside these databases")
+    return 0
+
+
+@db.command(name="prune")
+@click.argument("names", nargs=-1)
+@click.option("--early", is_flag=True, help="Also what is still to be kept; names are needed.")
+@consent
+@options
+@command
+async def prune(app: Fairlead, as_json: bool, names: tuple[str, ...], early: bool, yes: bool, reason: str) -> int:
+    """Drop what was kept beside live databases for as long as `rollback.keep_days` says. A deployment does so too.
+
+    Example: fairlead db prune -e production
+    """
+    if early and not names:
+        raise CallError("--early drops what is still to be kept: of which databases?", "`fairlead db kept` lists them")
+    made = await app.data.plan_prune(names, early=early)
+    if not made.steps:
+        return nothing(as_json, "nothing is kept for longer than it should be")
+    approve(app, made, yes=yes, from_file=False)
+    code = await ended(app, await app.deploy(made, reason=reason or "prune", watch=False), as_json)
+    left = await app.data.plan_prune(names, early=early)
+    if code == 0 and left.steps:
+        raise NotReady(f"{left.steps[0].title}: it is still there", "the warnings above say why")
+    return code

@@ -11,6 +11,7 @@ import click
 from fairlead.app import Readiness
 from fairlead.model import (
     Backup,
+    Beside,
     Deployment,
     Event,
     Finding,
@@ -95,14 +96,14 @@ def plan(shown: Plan) -> list[str]:
 def _places(shown: Plan) -> list[str]:
     rest = shown.untouched
     hosts = ", ".join(dict.fromkeys(step.host for step in shown.steps)) or "no host"
-    backed_up = ", ".join(shown.databases) or "none"
+    word = "databases backed up" if shown.kind == "deploy" else "databases"
     not_touched = [
         f"{word} {', '.join(names)}"
         for word, names in (("hosts", rest.hosts), ("services", rest.services), ("databases", rest.databases))
         if names
     ]
     return [
-        f"{shown.kind} {shown.environment}: changes {hosts}; databases backed up: {backed_up}",
+        f"{shown.kind} {shown.environment}: changes {hosts}; {word}: {', '.join(shown.databases) or 'none'}",
         f"not touched: {'; '.join(not_touched) or 'nothing is left out'}",
     ]
 
@@ -242,6 +243,12 @@ class Progress:
 
     def _say(self, sign: str, says: str) -> None:
         click.echo(f"{time.monotonic() - self.began:6.1f} s {sign} {ascii_path(says)}", file=self.out)
+
+
+def beside(one: Beside, until: str) -> str:
+    """One line: what lies beside a database, how large it is, and how long it stays."""
+    size = f"{one.size:>14} bytes" if one.size is not None else " " * 20
+    return f"{one.database:<14} {one.role:<6} {size}  until {until or 'somebody drops it'}  {ascii_path(one.name)}"
 
 
 def ledgers(found: Iterable[Ledger], between: str = "live and kept") -> list[str]:
