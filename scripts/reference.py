@@ -21,7 +21,7 @@ import fairlead.errors
 from fairlead.app import Status
 from fairlead.config.file import File
 from fairlead.config.service import PlacedEntry, ServiceEntry
-from fairlead.model import Backup, Beside, Deployment, Finding, GateAnswer, Ledger, Plan, Report
+from fairlead.model import Backup, Beside, Deployment, Finding, GateAnswer, Ledger, Plan, Report, WayBackTime
 from fairlead.model.base import meanings
 from fairlead.surfaces.cli import COMMANDS, load, main
 
@@ -55,7 +55,10 @@ ABOUT = {
         {**LOOKED, 0: "all gates are open", 1: "blocked: a gate says no, or could not say yes"},
         "`ok` (true or false), `gates` (list of [GateAnswer](#gateanswer)), `findings` (all that they saw)",
     ),
-    "plan": About({0: "planned", **COMMON}, "`hash` (what gets approved), `plan` ([Plan](#plan))"),
+    "plan": About(
+        {0: "planned", **COMMON},
+        "`hash` (what gets approved), `plan` ([Plan](#plan)), `way_back` ([WayBackTime](#waybacktime))",
+    ),
     "deploy": About({1: "not ready, nothing was changed", 2: COMMON[2], **CHANGED}, ENDED),
     "adopt": About(
         {**COMMON, **CHANGED, 0: "adopted, or with --out the plan is written", 1: "there is nothing to adopt"},
@@ -81,7 +84,9 @@ ABOUT = {
     ),
     "db ledger": About({0: "told", **COMMON}, "`ledgers` (list of [Ledger](#ledger))"),
     "db kept": About({0: "told", **COMMON}, "`beside` (list of [Beside](#beside), each also with `until`, a day)"),
-    "db prune": About({**CHANGED, 0: "dropped, or nothing to drop", 1: "some of it is still there", 2: COMMON[2]}, ENDED),
+    "db prune": About(
+        {**CHANGED, 0: "dropped, or nothing to drop", 1: "some of it is still there", 2: COMMON[2]}, ENDED
+    ),
     "lock show": About(
         {0: "told", **COMMON},
         "`token`, `status` (`held` or `free`), `run` (`-` = none is open), `who`, `lease_end` and `now` "
@@ -153,7 +158,7 @@ KINDS = {
 def reference() -> str:
     """The whole page."""
     parts = [HEAD, *commands(), FILE_HEAD, *keys(), JSON_HEAD]
-    parts += words(Finding, GateAnswer, Status, Deployment, Plan, Report, Backup, Beside, Ledger)
+    parts += words(Finding, GateAnswer, Status, Deployment, Plan, WayBackTime, Report, Backup, Beside, Ledger)
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 

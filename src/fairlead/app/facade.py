@@ -32,6 +32,7 @@ from fairlead.model import (
     Sample,
     Step,
     Upload,
+    WayBackTime,
 )
 from fairlead.outside.clock import Clock, SystemClock
 from fairlead.outside.connect import Hosts
@@ -40,6 +41,7 @@ from fairlead.outside.files import ArtifactStore
 from fairlead.outside.http import HttpClient
 from fairlead.plan.adopt import plan_adopt
 from fairlead.plan.deploy import all_or_errors, both, plan_deploy, proofs
+from fairlead.plan.expect import expected_way_back
 from fairlead.plan.prepare import Artifact, prepare
 from fairlead.plan.rollback import plan_rollback
 from fairlead.run import operate
@@ -173,6 +175,11 @@ class Fairlead:
             return await self._plan(await self._prepare(wanted), self.today())
         artifacts, _ = await both(self._prepare(wanted), reached)
         return await self._plan(artifacts, self.today())
+
+    def expected_way_back(self, plan: Plan) -> WayBackTime:
+        """How long going back from it takes, as far as its steps were measured before."""
+        known = (self.store.durations(self.environment.name, what) for what in ("do", "undo"))
+        return expected_way_back(plan, *known)
 
     def today(self) -> str:
         """YYYYMMDD, in UTC."""

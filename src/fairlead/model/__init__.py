@@ -20,6 +20,7 @@ from fairlead.model.plan import (
     Untouched,
     WatchRules,
     WatchTarget,
+    WayBackTime,
 )
 from fairlead.model.record import Entry, Receipt, RecordLine, StepFact, step_fact
 from fairlead.model.step import Action, Patch, Run, Step, Upload, Where, as_where, turned
@@ -71,6 +72,7 @@ __all__ = [
     "Upload",
     "WatchRules",
     "WatchTarget",
+    "WayBackTime",
     "Where",
     "as_where",
     "blockers",

@@ -149,6 +149,17 @@ class DataBack(Model):
         return (*shadows, *self.enter, *swaps, *self.leave)
 
 
+class WayBackTime(Model):
+    """How long a way back is expected to take if all of it is needed: from what its steps took the last time."""
+
+    seconds: float
+    """Of the steps that were measured before; the least that it takes."""
+    data: float = 0.0
+    """Of these, seconds until the data is back."""
+    unmeasured: tuple[str, ...] = ()
+    """Ids of steps that nobody knows a time of."""
+
+
 class Untouched(Model):
     """What stands in fairlead.yml and is not changed by this plan."""
 

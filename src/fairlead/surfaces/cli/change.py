@@ -47,9 +47,9 @@ async def plan(app: Fairlead, as_json: bool, services: tuple[str, ...], out: Pat
     if out:
         write_plan(out, made)
     if as_json:
-        emit_json({"hash": made.hash, "plan": made})
+        emit_json({"hash": made.hash, "plan": made, "way_back": app.expected_way_back(made)})
     else:
-        click.echo("\n".join(lines.plan(made)) if made.steps else UNCHANGED)
+        click.echo("\n".join(lines.plan(made, app.expected_way_back(made))) if made.steps else UNCHANGED)
     return 0
 
 
@@ -135,7 +135,7 @@ def approve(app: Fairlead, made: Plan, *, yes: bool, from_file: bool) -> None:
         raise Refused(
             "nobody is here to approve the plan", "`fairlead deploy --plan FILE --yes`, or run it in a terminal"
         )
-    click.echo("\n".join(lines.plan(made)), err=True)
+    click.echo("\n".join(lines.plan(made, app.expected_way_back(made))), err=True)
     if not click.confirm(f"Carry out plan {made.hash[:12]} on {made.environment}?", default=False, err=True):
         raise Refused("not approved, nothing was changed")
 
@@ -207,9 +207,9 @@ async def adopt(
     if out:
         write_plan(out, made)
         if as_json:
-            emit_json({"hash": made.hash, "plan": made})
+            emit_json({"hash": made.hash, "plan": made, "way_back": app.expected_way_back(made)})
         else:
-            click.echo("\n".join(lines.plan(made)))
+            click.echo("\n".join(lines.plan(made, app.expected_way_back(made))))
         return 0
     approve(app, made, yes=yes, from_file=False)
     return await ended(app, await app.deploy(made, reason=reason or "adopt", watch=not no_watch), as_json)

@@ -22,6 +22,7 @@ from fairlead.model import (
     Status,
     Step,
     TableLedger,
+    WayBackTime,
     blockers,
 )
 
@@ -88,9 +89,9 @@ def hints(found: Iterable[Finding]) -> list[str]:
     return [" ".join([head, *dict.fromkeys(subjects)]) for head, subjects in grouped.items()]
 
 
-def plan(shown: Plan) -> list[str]:
-    """What a plan would do: first the places, then file by file, then command by command."""
-    return [*_places(shown), "", *_files(shown), *_commands(shown), *_data(shown), *_end(shown)]
+def plan(shown: Plan, back: WayBackTime) -> list[str]:
+    """What a plan would do: first the places, then file by file, then command by command; and what `back` will take."""
+    return [*_places(shown), "", *_files(shown), *_commands(shown), *_data(shown), *_end(shown, back)]
 
 
 def _places(shown: Plan) -> list[str]:
@@ -169,14 +170,28 @@ def _data(shown: Plan) -> list[str]:
     return ["", "way back, before anything else, where data is taken back:", *steps]
 
 
-def _end(shown: Plan) -> list[str]:
+def _end(shown: Plan, expected: WayBackTime) -> list[str]:
     watched = f"watch: {shown.watch_rules.duration:g} s, every {shown.watch_rules.interval:g} s"
     if shown.guards:
         then = "start the way back" if shown.watch_rules.lost_database == "back" else "stop the run"
         watched += f"; one of {len(shown.guards)} databases that is lost meanwhile will {then}"
     steps = len(shown.way_back) + len(shown.data.steps)
-    back = f"way back: {steps} steps, {shown.way_back_hash[:12]}"
+    back = f"way back: {steps} steps, {shown.way_back_hash[:12]}{', ' + _expected(expected) if steps else ''}"
     return ["", watched, back, *(f"! {remark}" for remark in shown.remarks), f"plan {shown.hash}"]
+
+
+def _expected(back: WayBackTime) -> str:
+    """How long it will take, as far as anybody knows."""
+    unknown = f"{len(back.unmeasured)} of them never measured" if back.unmeasured else ""
+    if not back.seconds:
+        return unknown or "at once"
+    data = f", {_seconds(back.data)} of it for data" if back.data else ""
+    known = f"{'at least' if unknown else 'about'} {_seconds(back.seconds)} by what they took last time{data}"
+    return f"{known}; {unknown}" if unknown else known
+
+
+def _seconds(count: float) -> str:
+    return f"{count:.1f} s" if count < 60 else f"{count // 60:.0f} min {count % 60:.0f} s"
 
 
 def deployment(one: Deployment) -> str:
