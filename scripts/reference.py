@@ -81,7 +81,9 @@ ABOUT = {
     ),
     "db ledger": About({0: "told", **COMMON}, "`ledgers` (list of [Ledger](#ledger))"),
     "db kept": About({0: "told", **COMMON}, "`beside` (list of [Beside](#beside), each also with `until`, a day)"),
-    "db prune": About({**CHANGED, 0: "dropped, or nothing to drop", 1: "some of it is still there", 2: COMMON[2]}, ENDED),
+    "db prune": About(
+        {**CHANGED, 0: "dropped, or nothing to drop", 1: "some of it is still there", 2: COMMON[2]}, ENDED
+    ),
     "lock show": About(
         {0: "told", **COMMON},
         "`token`, `status` (`held` or `free`), `run` (`-` = none is open), `who`, `lease_end` and `now` "
