@@ -41,6 +41,7 @@ RUNNER = "run/test_runner.py"
 OPERATE = "run/test_operate.py"
 RELEASE = "strategies/test_release.py"
 GATE = "checks/test_gate.py"
+GITHUB = "checks/test_github.py"
 
 MUTATIONS = (
     Mutation(
@@ -425,6 +426,139 @@ MUTATIONS = (
         "for one in several if not one.alone))",
         "for one in several))",
         (f"{GATE}::test_all_at_once_and_those_that_measure_speed_alone_at_the_end",),
+    ),
+    Mutation(
+        "only the first page of GitHub is read",
+        "outside/github_http.py",
+        '            url = self._ours(url, page.following) if page.following else ""\n',
+        '            url = ""\n',
+        (GITHUB,),
+    ),
+    Mutation(
+        "a lost link to further pages is taken for the last page",
+        "outside/github_http.py",
+        "        if _full(documents, 100):",
+        "        if _full(documents, 0):",
+        (GITHUB,),
+    ),
+    Mutation(
+        "a page of GitHub leads the token to another server",
+        "outside/github_http.py",
+        "if urlsplit(there)[:2] != urlsplit(self.api)[:2] or not place:",
+        "if not place:",
+        (GITHUB,),
+    ),
+    Mutation(
+        "what GitHub answers is kept for ever",
+        "outside/github_http.py",
+        "        if answer.status == 304:",
+        "        if answer.status == 304 or kept:",
+        (GITHUB,),
+    ),
+    Mutation(
+        "the token is sent without being asked for by name",
+        "outside/github_http.py",
+        'f"Bearer {await self._secrets.open(self.token)}"',
+        'f"Bearer {self.token.name}"',
+        (GITHUB,),
+    ),
+    Mutation(
+        "an answer for another commit counts",
+        "outside/github.py",
+        'page.get("sha") != commit',
+        'page.get("sha") is None',
+        (GITHUB,),
+    ),
+    Mutation(
+        "fewer check runs than GitHub counts are enough",
+        "outside/github.py",
+        'if any(page["total_count"] != len(found) for page in pages):',
+        'if any(page["total_count"] < len(found) for page in pages):',
+        (GITHUB,),
+    ),
+    Mutation(
+        "a check of a kind that nobody knows has passed",
+        "checks/github.py",
+        'if run.status == "completed" and end in _PASSED:',
+        'if run.status == "completed":',
+        (GITHUB,),
+    ),
+    Mutation(
+        "no check at all is a yes",
+        "checks/github.py",
+        "    if not asked and not told:",
+        "    if asked is None:",
+        (GITHUB,),
+    ),
+    Mutation(
+        "everything skipped is a yes",
+        "checks/github.py",
+        'if all(one.status == "ok" for one in found) and not _anybody_said_yes(asked, told):',
+        "if False:",
+        (GITHUB,),
+    ),
+    Mutation(
+        "an old run hides its rerun",
+        "checks/github.py",
+        "or run.id > last[key].id:",
+        "or run.id < last[key].id:",
+        (GITHUB,),
+    ),
+    Mutation(
+        "a green check for another event hides a red one",
+        "checks/github.py",
+        "run.check_suite.id if run.check_suite else 0, run.name)",
+        "0, run.name)",
+        (GITHUB,),
+    ),
+    Mutation(
+        "an alert that is high for the package counts as low",
+        "checks/github.py",
+        "{advisory.severity, alert.security_vulnerability.severity}",
+        "{advisory.severity}",
+        (GITHUB,),
+    ),
+    Mutation(
+        "the author's approval counts",
+        "checks/github.py",
+        "and not _is_author(review, pull) and",
+        "and",
+        (GITHUB,),
+    ),
+    Mutation(
+        "a stranger's approval counts",
+        "checks/github.py",
+        "and not _is_author(review, pull) and review.author_association in _TEAM",
+        "and not _is_author(review, pull)",
+        (GITHUB,),
+    ),
+    Mutation(
+        "whoever asks for changes is not heard",
+        "checks/github.py",
+        'if review.state == "CHANGES_REQUESTED" and',
+        'if review.state == "CHANGES" and',
+        (GITHUB,),
+    ),
+    Mutation(
+        "a pull request that has moved on counts",
+        "checks/github.py",
+        "(one for one in waiting if one.head.sha == commit)",
+        "waiting",
+        (GITHUB,),
+    ),
+    Mutation(
+        "behind main is good enough",
+        "checks/github.py",
+        "    if seen.behind_by == 0:",
+        "    if seen.behind_by < 2:",
+        (GITHUB,),
+    ),
+    Mutation(
+        "a limit of GitHub is waited for without end",
+        "outside/github_http.py",
+        "        if seconds >= self._left():",
+        "        if seconds < 0:",
+        (GITHUB,),
     ),
 )
 

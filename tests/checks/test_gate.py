@@ -111,7 +111,7 @@ async def test_one_that_hangs_takes_no_answer_from_the_others() -> None:
 
 def context() -> GateContext:
     nothing: Any = SimpleNamespace()
-    return GateContext(nothing, nothing, Path(), nothing, nothing, nothing, nothing)
+    return GateContext(nothing, nothing, Path(), nothing, nothing, nothing, nothing, nothing)
 
 
 async def test_what_several_gates_need_is_looked_for_once() -> None:

@@ -90,6 +90,7 @@ PLACES = [
     "databases: {{m: {{engine: mariadb, reached_from: w, maintenance: {{user: u, password: {0}}}}}}}",
     "services: {{a: {{strategy: {0}, health: [{{path: /, headers: {{Cookie: {{secret: {0}}}, Token: {0}}}}}]}}}}",
     "sources: [{0}, {{file: {{name: {0}, path: x}}}}, {{command: {0}}}]",
+    "github: {{api: {0}, token: {0}, repository: {0}, main: {0}}}",
     "environments: {{p: {{unattended: {0}, services: {{a: {{url: {0}, unit: {0}, path: {0}, databases: [{0}]}}}}}}}}",
 ]
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.journal.store import Store
+from fairlead.journal.store import KEEP_ANSWERS, MIGRATIONS, Store
 from fairlead.model import Deployment, ErrorShare, Finding, Report, Sample, StepTime
+from fairlead.outside.github_http import Kept
 
 
 def deployment(run: str, started: float = 1.0, environment: str = "production", **more: object) -> Deployment:
@@ -181,3 +182,30 @@ def test_several_processes_begin_and_write_at_once(tmp_path: Path) -> None:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0] * 6
     assert len(Store(path).history(limit=1000)) == 120
+
+
+def test_an_answer_is_kept_until_newer_ones_have_taken_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "h.db"
+    store = Store(path)
+    assert store.recall("a") is None
+    store.keep("a", Kept("e1", b"\x00{}", ""))
+    store.keep("a", Kept("e2", b"[1]", "https://next"))
+    assert Store(path).recall("a") == Kept("e2", b"[1]", "https://next")
+    for number in range(KEEP_ANSWERS + 5):
+        store.keep(f"b{number}", Kept("e", b"", ""))
+    assert (store.recall("a"), store.recall("b5"), store.warnings) == (None, Kept("e", b"", ""), [])
+    assert store.recall(f"b{KEEP_ANSWERS + 4}") is not None
+    store.close()
+
+
+def test_a_file_of_the_first_format_is_brought_forward(tmp_path: Path) -> None:
+    path = tmp_path / "h.db"
+    with sqlite3.connect(path) as old:
+        for statement in MIGRATIONS[0]:
+            old.execute(statement)
+        old.execute("pragma user_version = 1")
+    old.close()
+    store = Store(path)
+    store.keep("a", Kept("e", b"{}", ""))
+    assert (store.recall("a"), store.warnings) == (Kept("e", b"{}", ""), [])
+    store.close()

@@ -387,6 +387,7 @@ class Plesk:
 
     def _places(self, environments: dict[str, Any]) -> None:
         production = environments["production"]
+        production.pop("gates")  # GitHub is not here
         production |= {"unattended": "allow", "lease": {"ttl": "30s", "beat": "15s"}}
         production["watch"] = {
             "duration": "4s",

@@ -101,6 +101,7 @@ class Ready:
             http=app.http,
             secrets=app.secrets,
             clock=app.clock,
+            cache=app.store,
         )
         try:
             yield context

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from fairlead.errors import NotReady
 from fairlead.model import Finding, GateAnswer, summed_up, worst
 from fairlead.outside.clock import Clock
 from fairlead.outside.connect import Hosts
+from fairlead.outside.github_http import Cache
 from fairlead.outside.http import HttpClient
 from fairlead.outside.secrets import Secrets
 
@@ -52,6 +54,10 @@ class GateContext:
     http: HttpClient
     secrets: Secrets
     clock: Clock
+    cache: Cache
+    """Where answers of GitHub are kept between two questions."""
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    """Closed when all gates have answered."""
     _shared: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
 
     @property
@@ -67,10 +73,11 @@ class GateContext:
         return found
 
     async def aclose(self) -> None:
-        """End what is still being looked for."""
+        """End what is still being looked for, and close what was opened for it."""
         for task in self._shared.values():
             task.cancel()
         await asyncio.gather(*self._shared.values(), return_exceptions=True)
+        await self.stack.aclose()
 
 
 MakeGate = Callable[[GateContext], Gate | None]

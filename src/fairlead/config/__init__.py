@@ -11,6 +11,7 @@ from fairlead.config.database import (
 )
 from fairlead.config.document import Document
 from fairlead.config.environment import EnvironmentSpec
+from fairlead.config.github import GitHubSpec
 from fairlead.config.host import PRESETS, HostCommands, HostSpec
 from fairlead.config.installation import Installation
 from fairlead.config.load import load, parse
@@ -39,6 +40,7 @@ __all__ = [
     "EnvironmentSource",
     "EnvironmentSpec",
     "FileSource",
+    "GitHubSpec",
     "GroupSpec",
     "HealthSpec",
     "HostCommands",

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from fairlead.config.database import GroupEntry
 from fairlead.config.environment import EnvironmentEntry
+from fairlead.config.github import GitHubEntry
 from fairlead.config.host import HostEntry
 from fairlead.config.service import ServiceEntry
 from fairlead.config.source import SourceChoice
@@ -28,5 +29,7 @@ class File(Model):
     """Databases, in groups."""
     services: dict[Name, Annotated[ServiceEntry, bare_name(ServiceEntry)]] = {}
     """What each service is, the same everywhere."""
+    github: Annotated[GitHubEntry, bare_name(GitHubEntry)] | None = None
+    """GitHub, where gates or the announcing of deployments ask it."""
     environments: dict[Name, EnvironmentEntry] = {}
     """Which services exist where."""

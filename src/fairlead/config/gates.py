@@ -7,8 +7,11 @@ from pydantic import AfterValidator, BeforeValidator
 from fairlead.config.types import enum, one_of, text
 from fairlead.model import Model
 
-GATES = ("commit",)
+GATES = ("commit", "ci", "dependabot", "review", "behind", "pulls")
 """Words of gates that an environment may ask, in the order in which they are told; `checks/gates` has their files."""
+
+ASK_GITHUB = ("ci", "dependabot", "review", "behind", "pulls")
+"""Those of them that need `github` in the file."""
 
 GateWord = Annotated[str, BeforeValidator(text), AfterValidator(one_of(GATES)), enum(GATES)]
 

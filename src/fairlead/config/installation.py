@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from fairlead.config.database import DatabaseSpec, GroupSpec
 from fairlead.config.environment import EnvironmentSpec
+from fairlead.config.github import GitHubSpec
 from fairlead.config.host import HostSpec
 from fairlead.config.source import Source
 from fairlead.model import Model, SecretRef
@@ -19,6 +20,7 @@ class Installation(Model):
     databases: tuple[DatabaseSpec, ...]
     """Those of all environments, in the file's order."""
     environments: dict[str, EnvironmentSpec]
+    github: GitHubSpec | None = None
 
     def database(self, name: str) -> DatabaseSpec:
         """The database of that name; KeyError where there is none."""
@@ -43,6 +45,7 @@ class Installation(Model):
         passwords = (database.password for database in self.databases)
         services = (service for environment in self.environments.values() for service in environment.services.values())
         headers = (value for service in services for check in service.health for value in check.headers.values())
-        for found in (*keys, *logins, *admins, *passwords, *headers):
+        token = (self.github.token,) if self.github else ()
+        for found in (*keys, *logins, *admins, *passwords, *headers, *token):
             if isinstance(found, SecretRef):
                 yield found

@@ -11,6 +11,7 @@ from fairlead.config.document import Document, compose
 from fairlead.config.environment import environment_spec
 from fairlead.config.explain import UNKNOWN_KEY, explain
 from fairlead.config.file import FORMAT, File
+from fairlead.config.github import github_spec
 from fairlead.config.host import host_spec
 from fairlead.config.installation import Installation
 from fairlead.config.problems import Path, Problem, refusal
@@ -112,6 +113,7 @@ def _resolved(file: File, document: Document) -> Installation:
             name: environment_spec(name, entry, file.services, tuple(hosts))
             for name, entry in file.environments.items()
         },
+        github=github_spec(file.github) if file.github else None,
     )
 
 

@@ -62,7 +62,8 @@ def _argument(value: str) -> str:
     return value
 
 
-def _matching(pattern: str, what: str, hint: str = "") -> Callable[[str], str]:
+def matching(pattern: str, what: str, hint: str = "") -> Callable[[str], str]:
+    """A validator: the whole text is of this form."""
     compiled = re.compile(pattern)
 
     def check(value: str) -> str:
@@ -73,7 +74,8 @@ def _matching(pattern: str, what: str, hint: str = "") -> Callable[[str], str]:
     return check
 
 
-def _no_option(value: str) -> str:
+def no_option(value: str) -> str:
+    """A validator: no program can take it for an option."""
     if value.startswith("-"):
         raise Wrong("should not begin with `-`: a program would take it for an option")
     return value
@@ -276,7 +278,7 @@ Line = Annotated[str, BeforeValidator(text), AfterValidator(_line), WithJsonSche
 Name = Annotated[
     str,
     BeforeValidator(text),
-    AfterValidator(_matching(NAME, "should be a name", "small letters, digits, `-` and `_`, beginning with a letter")),
+    AfterValidator(matching(NAME, "should be a name", "small letters, digits, `-` and `_`, beginning with a letter")),
     WithJsonSchema({"type": "string", "pattern": f"^{NAME}$"}),
 ]
 Flag = Annotated[bool, Field(strict=True)]
@@ -288,24 +290,24 @@ MoreSeconds = Annotated[Seconds, AfterValidator(_positive)]
 Share = Annotated[float, BeforeValidator(_share), WithJsonSchema(_TEXT)]
 Address = Annotated[
     Line,
-    AfterValidator(_no_option),
-    AfterValidator(_matching(r"[A-Za-z0-9_.:%\[\]-]{1,253}", "should be a host name or an address")),
+    AfterValidator(no_option),
+    AfterValidator(matching(r"[A-Za-z0-9_.:%\[\]-]{1,253}", "should be a host name or an address")),
 ]
 ClientAddress = Annotated[Line, AfterValidator(_client)]
 """An address that a server sees its clients come from."""
 User = Annotated[
     Line,
-    AfterValidator(_no_option),
-    AfterValidator(_matching(r"[A-Za-z0-9_.@\\+$-]{1,80}", "should be the name of a user")),
+    AfterValidator(no_option),
+    AfterValidator(matching(r"[A-Za-z0-9_.@\\+$-]{1,80}", "should be the name of a user")),
 ]
 Identifier = Annotated[
     Line,
-    AfterValidator(_no_option),
-    AfterValidator(_matching(r"[A-Za-z0-9_.${}-]{1,80}", "should be letters, digits, `_`, `-`, `.` and `{name}`")),
+    AfterValidator(no_option),
+    AfterValidator(matching(r"[A-Za-z0-9_.${}-]{1,80}", "should be letters, digits, `_`, `-`, `.` and `{name}`")),
     AfterValidator(placeholders("name", "NAME")),
 ]
 """A naming pattern for a database or its user."""
-Word = Annotated[Line, AfterValidator(_matching(r"[A-Za-z_][A-Za-z0-9_-]{0,62}", "should be one word"))]
+Word = Annotated[Line, AfterValidator(matching(r"[A-Za-z_][A-Za-z0-9_-]{0,62}", "should be one word"))]
 GRANTABLE = (
     "SELECT",
     "INSERT",
@@ -331,28 +333,26 @@ GRANTABLE = (
 Privilege = Annotated[str, BeforeValidator(text), AfterValidator(one_of(GRANTABLE)), enum(GRANTABLE)]
 Owner = Annotated[
     Line,
-    AfterValidator(_no_option),
-    AfterValidator(_matching(r"[A-Za-z0-9_.$-]{1,64}(:[A-Za-z0-9_.$-]{1,64})?", "should be `user` or `user:group`")),
+    AfterValidator(no_option),
+    AfterValidator(matching(r"[A-Za-z0-9_.$-]{1,64}(:[A-Za-z0-9_.$-]{1,64})?", "should be `user` or `user:group`")),
 ]
 Unit = Annotated[
     Line,
-    AfterValidator(_no_option),
-    AfterValidator(_matching(r"[A-Za-z0-9_.:@\\-]{1,250}", "should be the name of a systemd unit")),
+    AfterValidator(no_option),
+    AfterValidator(matching(r"[A-Za-z0-9_.:@\\-]{1,250}", "should be the name of a systemd unit")),
 ]
-LocalPath = Annotated[Line, AfterValidator(_no_option)]
+LocalPath = Annotated[Line, AfterValidator(no_option)]
 """On the operator's machine; relative to the folder of fairlead.yml, `~/` is the operator's home."""
-RemotePath = Annotated[Line, AfterValidator(_no_option), AfterValidator(_remote_path)]
+RemotePath = Annotated[Line, AfterValidator(no_option), AfterValidator(_remote_path)]
 """On a host; relative to the login's home, or absolute."""
 PathPattern = Annotated[RemotePath, AfterValidator(placeholders("name", "NAME"))]
-InnerPath = Annotated[Line, AfterValidator(_no_option), AfterValidator(_inner_path)]
+InnerPath = Annotated[Line, AfterValidator(no_option), AfterValidator(_inner_path)]
 """Inside a release."""
-SharedPath = Annotated[Line, AfterValidator(_no_option), AfterValidator(_shared_path)]
+SharedPath = Annotated[Line, AfterValidator(no_option), AfterValidator(_shared_path)]
 """Inside a release; a slash at its end says that it is a folder."""
 Url = Annotated[Line, AfterValidator(_url)]
-UrlPath = Annotated[Line, AfterValidator(_matching(r"/[^\s#\\]*", "should be a path that begins with `/`"))]
-HeaderName = Annotated[
-    Line, AfterValidator(_matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "should be the name of a header"))
-]
+UrlPath = Annotated[Line, AfterValidator(matching(r"/[^\s#\\]*", "should be a path that begins with `/`"))]
+HeaderName = Annotated[Line, AfterValidator(matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "should be the name of a header"))]
 SecretName = Annotated[
     str,
     BeforeValidator(_secret),

@@ -14,9 +14,10 @@ from typing import Literal, TypeVar
 from pydantic import ValidationError
 
 from fairlead.model import Deployment, ErrorShare, Finding, Model, Report, Sample, StepTime
+from fairlead.outside.github_http import Kept
 
 M = TypeVar("M", bound=Model)
-Row = tuple[str | float | int | None, ...]
+Row = tuple[str | float | int | bytes | None, ...]
 
 MIGRATIONS = (
     (
@@ -31,8 +32,15 @@ MIGRATIONS = (
         "create table findings (run text, place integer, body text not null, primary key (run, place)) without rowid",
         "create table extras (run text primary key, timeline text not null, downtime_ms text not null)",
     ),
+    (
+        "create table answers (key text primary key, place integer, etag text not null, following text not null,"
+        " body blob not null) without rowid",
+    ),
 )
 """For each version of the schema what leads to it; a file is brought forward by those it has not seen."""
+
+KEEP_ANSWERS = 500
+"""So many answers of GitHub are kept, the newest."""
 
 _DAMAGED = ("malformed", "not a database", "no such table", "no such column")
 
@@ -137,6 +145,21 @@ class Store:
         """How long the last finished deployment there took; None = there was none."""
         ended = (one for one in self.history(environment) if one.state == "done" and one.ended)
         return next((one.ended - one.started for one in ended), None)
+
+    def recall(self, key: str) -> Kept | None:
+        """An answer of GitHub that was kept under this key, or None."""
+        for etag, following, body in self._ask("select etag, following, body from answers where key = ?", key):
+            if isinstance(body, bytes):
+                return Kept(str(etag), body, str(following))
+        return None
+
+    def keep(self, key: str, kept: Kept) -> None:
+        """Keep an answer of GitHub, in place of what was kept before, and forget the oldest."""
+        newest = "(select coalesce(max(place), 0) + 1 from answers)"
+        row = (key, kept.etag, kept.following, kept.body)
+        self._write(f"insert or replace into answers values (?, {newest}, ?, ?, ?)", [row])  # noqa: S608 - a constant
+        last = "(select max(place) from answers) - ?"
+        self._write(f"delete from answers where place <= {last}", [(KEEP_ANSWERS,)])  # noqa: S608 - a constant
 
     def _extras(self, run: str) -> tuple[tuple[tuple[float, str], ...], dict[str, float]]:
         for timeline, downtime in self._ask("select timeline, downtime_ms from extras where run = ?", run):

@@ -74,7 +74,7 @@ class HttpClient:
         except TimeoutError:
             raise HttpError("timeout", f"no answer within {timeout:g} s") from None
         except httpx.TransportError as error:
-            raise _translated(error) from None
+            raise translated(error) from None
         except (httpx.InvalidURL, ValueError):
             # Not in its own words: they may hold the value of a header.
             raise HttpError("other", "the URL or a header cannot be sent", hint=f"is {url!r} a whole URL?") from None
@@ -113,7 +113,8 @@ async def _beginning(answer: httpx.Response) -> bytes:
     return body[:BODY]
 
 
-def _translated(error: Exception) -> HttpError:
+def translated(error: Exception) -> HttpError:
+    """What went wrong on the way, in words of ours: those of a library may hold the value of a header."""
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):

@@ -5,12 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fairlead.checks.gate import Gate, GateContext, MakeGate
-from fairlead.checks.gates import backups, commit, databases, hosts, lock, services
+from fairlead.checks.gates import (
+    backups,
+    behind,
+    ci,
+    commit,
+    databases,
+    dependabot,
+    hosts,
+    lock,
+    pulls,
+    review,
+    services,
+)
 
 ALWAYS: tuple[MakeGate, ...] = (hosts.gate, lock.gate, services.gate, databases.gate, backups.gate)
 """Asked in every environment."""
 
-GATES: Mapping[str, MakeGate] = {"commit": commit.gate}
+GATES: Mapping[str, MakeGate] = {
+    "commit": commit.gate,
+    "ci": ci.gate,
+    "dependabot": dependabot.gate,
+    "review": review.gate,
+    "behind": behind.gate,
+    "pulls": pulls.gate,
+}
 """By the word in `gates: {ask: ...}`: asked where an environment says so."""
 
 

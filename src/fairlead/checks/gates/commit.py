@@ -20,7 +20,8 @@ async def copy_of(context: GateContext) -> WorkingCopy:
     """The working copy; asked for once for all gates. Raises NotReady where there is none."""
 
     async def find() -> WorkingCopy:
-        return await working_copy(context.base)
+        remote = context.installation.github.remote if context.installation.github else "origin"
+        return await working_copy(context.base, remote)
 
     return await context.once("working copy", find)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fairlead.config.gates import ASK_GITHUB
 from fairlead.config.problems import Problem
 from fairlead.config.rules.ground import Ground
 
@@ -25,4 +26,15 @@ def beat_fits_lease(ground: Ground) -> Iterator[Problem]:
             yield ground.problem(path, "`beat` should be at most `ttl`")
 
 
-RULES = (lock_has_a_host, beat_fits_lease)
+def gates_have_what_they_ask(ground: Ground) -> Iterator[Problem]:
+    """Who asks GitHub says which."""
+    if "github" in ground.document.tree:
+        return
+    for name, environment in ground.file.environments.items():
+        for number, word in enumerate(environment.gates.ask):
+            if word in ASK_GITHUB:
+                path = ("environments", name, "gates", "ask", number)
+                yield ground.problem(path, f"`{word}` asks GitHub, and the file has no `github`", "write `github:`")
+
+
+RULES = (lock_has_a_host, beat_fits_lease, gates_have_what_they_ask)
