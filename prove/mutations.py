@@ -41,9 +41,130 @@ RUNNER = "run/test_runner.py"
 OPERATE = "run/test_operate.py"
 RELEASE = "strategies/test_release.py"
 GATE = "checks/test_gate.py"
+READERS = "checks/reports/test_readers.py"
+QUALITY = "checks/test_quality.py"
 GITHUB = "checks/test_github.py"
 
 MUTATIONS = (
+    Mutation(
+        "an empty list of results that is missing counts as none found",
+        "checks/reports/sarif.py",
+        'listing(run.get("results"), "results")',
+        'listing(run.get("results") or [], "results")',
+        (f"{READERS}::test_a_tool_that_did_not_run_to_its_end_is_not_believed",),
+    ),
+    Mutation(
+        "a run of a tool that failed is believed",
+        "checks/reports/sarif.py",
+        'if not flag(invocation.get("executionSuccessful"), "executionSuccessful"):',
+        "if False:",
+        (f"{READERS}::test_a_tool_that_did_not_run_to_its_end_is_not_believed",),
+    ),
+    Mutation(
+        "severities are looked for in results alone",
+        "checks/reports/sarif.py",
+        "for one in (result, rule)]",
+        "for one in (result,)]",
+        (f"{READERS}::test_severities_of_sarif",),
+    ),
+    Mutation(
+        "a rejected suppression suppresses",
+        "checks/reports/sarif.py",
+        "return bool(several) and all(",
+        "return bool(several) and any(",
+        (f"{READERS}::test_severities_of_sarif",),
+    ),
+    Mutation(
+        "a wrapper's empty answer is a clean report of gitleaks",
+        "checks/reports/gitleaks.py",
+        'listing(document(raw), "list of leaks")',
+        'listing(found.get("findings") if isinstance(found := document(raw), dict) else found, "list of leaks")',
+        (f"{READERS}::test_a_tool_that_did_not_run_to_its_end_is_not_believed",),
+    ),
+    Mutation(
+        "what gitleaks has found is told",
+        "checks/reports/gitleaks.py",
+        'name(leak.get("File"))',
+        'name(leak.get("Match"))',
+        (f"{READERS}::test_nothing_of_what_was_found_comes_out",),
+    ),
+    Mutation(
+        "a file that bandit could not read is passed over",
+        "checks/reports/bandit.py",
+        'if errors := listing(report.get("errors"), "errors"):',
+        'if errors := listing([], "errors"):',
+        (f"{READERS}::test_a_tool_that_did_not_run_to_its_end_is_not_believed",),
+    ),
+    Mutation(
+        "a package that pip-audit skipped is passed over",
+        "checks/reports/pip_audit.py",
+        "    if skipped:\n",
+        "    if len(skipped) == len(packages) > 99:\n",
+        (f"{READERS}::test_a_tool_that_did_not_run_to_its_end_is_not_believed",),
+    ),
+    Mutation(
+        "npm's counts are not held against its list",
+        "checks/reports/npm_audit.py",
+        "        agree(counted, listed[severity],",
+        "        agree(counted, counted,",
+        (f"{READERS}::test_a_tool_that_did_not_run_to_its_end_is_not_believed",),
+    ),
+    Mutation(
+        "lighthouse's scores are not held against its audits",
+        "checks/reports/lighthouse.py",
+        "    if total and abs(",
+        "    if total < 0 and abs(",
+        (f"{READERS}::test_a_tool_that_did_not_run_to_its_end_is_not_believed",),
+    ),
+    Mutation(
+        "of a key that stands there twice the last counts",
+        "checks/reports/report.py",
+        "    if len(found) != len(pairs):",
+        "    if len(found) > len(pairs):",
+        (f"{READERS}::test_a_tool_that_did_not_run_to_its_end_is_not_believed",),
+    ),
+    Mutation(
+        "a report that is older than the commit is believed",
+        "checks/quality.py",
+        "    if made < copy.committed:",
+        "    if made < 0:",
+        (f"{QUALITY}::test_how_old_a_report_may_be",),
+    ),
+    Mutation(
+        "a report for another commit is believed",
+        "checks/quality.py",
+        "not commit.startswith(named.lower()):",
+        "not commit:",
+        (f"{QUALITY}::test_a_report_that_ci_left", f"{QUALITY}::test_the_commit_beside_a_report"),
+    ),
+    Mutation(
+        "a report of an earlier run is believed",
+        "checks/quality.py",
+        "    if entry.file and after == before:",
+        "    if entry.file and after is None:",
+        (f"{QUALITY}::test_a_report_of_an_earlier_run_is_not_believed",),
+    ),
+    Mutation(
+        "any exit code of a tool will do",
+        "checks/quality.py",
+        "    if result.code not in (0, *entry.findings):",
+        "    if result.code < 0:",
+        (f"{QUALITY}::test_a_command",),
+    ),
+    Mutation(
+        "an exit code that speaks of findings is not held against the report",
+        "checks/quality.py",
+        "if seen.code and not _has_something(gate, seen)",
+        "if seen.code < 0",
+        (f"{QUALITY}::test_a_command",),
+    ),
+    Mutation(
+        "a figure is rounded up",
+        "checks/quality.py",
+        "        if min(found) < least:",
+        "        if round(min(found)) < least:",
+        (f"{QUALITY}::test_a_report_that_ci_left",),
+    ),
     Mutation(
         "what is kept is dropped on its last day",
         "plan/beside.py",

@@ -20,6 +20,7 @@ _PLAIN = {
     "string_type": ("should be text", ""),
     "bool_type": ("should be `true` or `false`", ""),
     "int_type": ("should be a whole number", ""),
+    "float_type": ("should be a number", ""),
     "dict_type": ("should be a mapping of keys", ""),
     "model_type": ("should be a mapping of keys", ""),
     "tuple_type": ("should be a list", "write [a, b] or one `- item` a line"),

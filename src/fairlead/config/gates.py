@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
+from fairlead.config.quality import QualityEntry, QualitySpec, quality_spec
 from fairlead.config.types import enum, one_of, text
 from fairlead.model import Model
 
@@ -13,6 +14,9 @@ GATES = ("commit", "ci", "dependabot", "review", "behind", "pulls")
 ASK_GITHUB = ("ci", "dependabot", "review", "behind", "pulls")
 """Those of them that need `github` in the file."""
 
+QUALITIES = ("security", "maintainability", "dependencies", "performance")
+"""Gates that read reports of tools."""
+
 GateWord = Annotated[str, BeforeValidator(text), AfterValidator(one_of(GATES)), enum(GATES)]
 
 
@@ -20,7 +24,15 @@ class GatesEntry(Model):
     """Gates that a deployment has to pass here, beside those that are always asked."""
 
     ask: tuple[GateWord, ...] = ()
-    """Which; hosts, lock, services, databases and backups are always asked."""
+    """Which of those that need no settings; hosts, lock, services, databases and backups are always asked."""
+    security: QualityEntry | None = None
+    """No issues, as Gitleaks, Bandit, Semgrep, ESLint or any tool that writes SARIF sees them."""
+    maintainability: QualityEntry | None = None
+    """The share of modules that are easy to maintain."""
+    dependencies: QualityEntry | None = None
+    """No grave vulnerability in what is built upon."""
+    performance: QualityEntry | None = None
+    """Lighthouse's scores; measured alone, when all other gates have answered."""
 
 
 class GatesSpec(Model):
@@ -28,8 +40,13 @@ class GatesSpec(Model):
 
     ask: tuple[str, ...] = ()
     """Words, each once, in the order of `GATES`."""
+    quality: tuple[QualitySpec, ...] = ()
 
 
 def gates_spec(entry: GatesEntry) -> GatesSpec:
     """The gates that an entry stands for."""
-    return GatesSpec(ask=tuple(word for word in GATES if word in entry.ask))
+    qualities = {name: getattr(entry, name) for name in QUALITIES}
+    return GatesSpec(
+        ask=tuple(word for word in GATES if word in entry.ask),
+        quality=tuple(quality_spec(name, given) for name, given in qualities.items() if given),
+    )

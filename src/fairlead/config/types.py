@@ -253,14 +253,15 @@ def _many(value: Any) -> Any:
     return value if value and isinstance(value[0], tuple) else (value,)
 
 
-def _some(value: tuple[Any, ...]) -> tuple[Any, ...]:
+def some(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A validator: a list that is not empty."""
     if not value:
         raise Wrong("should not be empty", "give a value or leave the key out")
     return value
 
 
 def _program(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not _some(value)[0].strip() or value[0].startswith("-"):
+    if not some(value)[0].strip() or value[0].startswith("-"):
         raise Wrong("should begin with a program")
     return value
 
@@ -384,6 +385,6 @@ Commands = Annotated[
 """One command, or a list of commands that run one after the other until one fails."""
 Statuses = Annotated[
     tuple[HttpStatus, ...],
-    AfterValidator(_some),
+    AfterValidator(some),
     BeforeValidator(_listed, json_schema_input_type=HttpStatus | tuple[HttpStatus, ...]),
 ]

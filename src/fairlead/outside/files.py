@@ -17,6 +17,7 @@ from fnmatch import translate
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 from fairlead.errors import NotReady
 from fairlead.model import IDENTITY_FILE, Tree
@@ -26,6 +27,7 @@ _HASHERS = 4
 _LARGE = 1 << 20
 _CHUNK = 1 << 16
 _TOLD = 5
+_READABLE = 64 << 20
 _ODD = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -43,6 +45,42 @@ def read_bytes(path: Path) -> bytes:
         raise NotReady(f"there is no file {path}") from None
     except OSError as error:
         raise NotReady(f"{path} cannot be read: {error.strerror}") from None
+
+
+class Stamp(NamedTuple):
+    """Which writing of a file this is."""
+
+    modified_ns: int
+    """Unix time in nanoseconds."""
+    inode: int
+    size: int
+
+    @property
+    def modified(self) -> float:
+        """Unix time in seconds."""
+        return self.modified_ns / 1e9
+
+
+def stamp(path: Path) -> Stamp | None:
+    """The file's stamp; None where there is none."""
+    with suppress(OSError):
+        return _stamp(path.stat())
+    return None
+
+
+def read_stamped(path: Path) -> tuple[bytes, Stamp]:
+    """A file and its stamp. Raises NotReady when it is missing, unreadable, no regular file or above 64 MB."""
+    try:
+        status = path.stat()
+    except OSError:
+        return read_bytes(path), Stamp(0, 0, 0)  # it says why not
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _READABLE:
+        raise NotReady(f"{path} is no file of at most {_READABLE >> 20} MB")
+    return read_bytes(path), _stamp(status)
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_mtime_ns, status.st_ino, status.st_size)
 
 
 def read_text(path: Path) -> str:

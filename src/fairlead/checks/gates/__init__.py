@@ -15,6 +15,7 @@ from fairlead.checks.gates import (
     hosts,
     lock,
     pulls,
+    quality,
     review,
     services,
 )
@@ -36,4 +37,5 @@ GATES: Mapping[str, MakeGate] = {
 def gates_of(context: GateContext) -> list[Gate]:
     """The gates of an environment, in the order in which they are told."""
     chosen = (GATES[word] for word in context.environment.gates.ask)
-    return [made for make in (*ALWAYS, *chosen) if (made := make(context)) is not None]
+    asked = [made for make in (*ALWAYS, *chosen) if (made := make(context)) is not None]
+    return [*asked, *quality.gates(context)]

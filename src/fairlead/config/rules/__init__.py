@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fairlead.config.problems import Problem
-from fairlead.config.rules import databases, environments, hosts, places, references, services
+from fairlead.config.rules import databases, environments, gates, hosts, places, references, services
 from fairlead.config.rules.ground import Ground
 
 __all__ = ["Ground", "broken_references", "broken_rules"]
@@ -14,6 +14,7 @@ RULES = (
     *hosts.RULES,
     *databases.RULES,
     *environments.RULES,
+    *gates.RULES,
     *services.RULES,
     *places.RULES,
 )

@@ -1,0 +1,42 @@
+"""Gates `security`, `maintainability`, `dependencies` and `performance`: what tools say of what would be deployed."""
+
+from __future__ import annotations
+
+from fairlead.checks.gate import Gate, GateContext
+from fairlead.checks.gates.commit import copy_of
+from fairlead.checks.quality import Place, check_quality
+from fairlead.config.quality import QualitySpec
+from fairlead.errors import NotReady
+from fairlead.model import Finding
+from fairlead.outside.environment import build_environment
+from fairlead.outside.git import WorkingCopy
+
+READING = 10.0
+"""Seconds for asking git and reading reports."""
+
+
+def gates(context: GateContext) -> list[Gate]:
+    """Those that the environment has settings for."""
+    return [_gate(context, spec) for spec in context.environment.gates.quality]
+
+
+def _gate(context: GateContext, spec: QualitySpec) -> Gate:
+    async def look() -> list[Finding]:
+        place = Place(
+            base=context.base,
+            env=build_environment(context.installation.secrets),
+            copy=await _copy(context),
+            now=context.clock.now(),
+        )
+        return [await check_quality(spec, place)]
+
+    limit = READING + sum(report.timeout for report in spec.reports if report.run)
+    tools = ", ".join(dict.fromkeys(report.format for report in spec.reports))
+    return Gate(spec.name, f"{spec.name} by {tools}", look, limit=limit, alone=spec.alone)
+
+
+async def _copy(context: GateContext) -> WorkingCopy | NotReady:
+    try:
+        return await copy_of(context)
+    except NotReady as error:
+        return error

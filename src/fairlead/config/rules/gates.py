@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fairlead.config.problems import Problem
+from fairlead.config.quality import FORMATS
+from fairlead.config.rules.ground import Ground
+from fairlead.config.types import choice
+
+
+def reports_say_what_is_asked(ground: Ground) -> Iterator[Problem]:
+    """Where issues are counted, every report lists some; where figures are measured, every report has one of them."""
+    for environment in ground.installation.environments.values():
+        for gate in environment.gates.quality:
+            path = ("environments", environment.name, "gates", gate.name)
+            for number, report in enumerate(gate.reports):
+                figures = FORMATS[report.format]
+                if bool(figures) != bool(gate.least) or (figures and not set(figures) & gate.least.keys()):
+                    what = f"`{report.format}` has {_said(figures)}, and this gate asks for {_said(tuple(gate.least))}"
+                    yield ground.problem((*path, "reports", number, "format"), what)
+            for figure in gate.least:
+                if not any(figure in FORMATS[report.format] for report in gate.reports):
+                    hint = "add a report that does, such as Lighthouse's, or leave the figure out"
+                    yield ground.problem((*path, "least", figure), "no report of this gate has it", hint)
+
+
+def _said(figures: tuple[str, ...]) -> str:
+    return choice(figures) if figures else "issues"
+
+
+RULES = (reports_say_what_is_asked,)
