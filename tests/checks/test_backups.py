@@ -68,17 +68,40 @@ ROWS = {
         "ok",
         "backed up 60 s ago, 1.0 kB, unchanged since it was proven",
     ),
-    "too old": ([one(started=NOW - 2 * DAY)], "fail", "the newest backup is 2 days old, at most 24.0 h is allowed"),
+    "too old": (
+        [one(started=NOW - 2 * DAY)],
+        "fail",
+        "the newest backup does not count: it is 2 days old, at most 24.0 h is allowed",
+    ),
     "newest is broken": (
         [OLD, one(flaw="its content is not what its manifest says", intact=False)],
         "fail",
         "the newest backup does not count: its content is not what its manifest says",
     ),
-    "half the size": ([OLD, one(size=500)], "ok", "backed up 60 s ago, 500 B, unchanged since it was proven"),
     "a dwarf": (
-        [one(size=499), OLD],
+        [one(flaw="it is much smaller than the one before: 499 bytes after 1000"), OLD],
         "fail",
-        "the newest backup is much smaller than the one before: 499 B after 1.0 kB",
+        "the newest backup does not count: it is much smaller than the one before: 499 bytes after 1000",
+    ),
+    "accepted": (
+        [one(accepted="the log was cleared"), OLD],
+        "ok",
+        "backed up 60 s ago, 1.0 kB, unchanged since it was proven, accepted: the log was cleared",
+    ),
+    "empty as the database was": (
+        [one(empty=True)],
+        "ok",
+        "backed up 60 s ago, empty, as the database was, unchanged since it was proven",
+    ),
+    "of what the name meant before": (
+        [one(source="data/old.db")],
+        "fail",
+        "the newest backup does not count: it is a copy of data/old.db, and crm is data/crm.db now",
+    ),
+    "of another engine": (
+        [one(engine="postgres", source="crm on db:5432")],
+        "fail",
+        "the newest backup does not count: it is a backup of a postgres database, and crm is a sqlite one",
     ),
     "from the future": (
         [one(started=NOW + 7200)],

@@ -141,7 +141,7 @@ async def test_backup_list_and_restore_bring_everything_back(anywhere: Place, ex
 
     reached = await mariadb.ping(anywhere.host, databases, SECRETS)
     made = await mariadb.backup(anywhere.host, databases, SECRETS)
-    listed = await store.backups(anywhere.host, ["backups"], verify=True)
+    listed = await store.backups(anywhere.host, ["backups"], verify="newest")
     restored = await mariadb.restore(anywhere.host, listed[0], databases[0], "again", SECRETS)
     empty = await mariadb.restore(anywhere.host, listed[1], databases[1], "nothing", SECRETS)
 
@@ -568,7 +568,7 @@ async def test_without_zstd_it_is_gzip(here: Place, server: MariaDB, monkeypatch
     without(here, monkeypatch, "zstd")
     made = await one_backup(here, server.spec())
     assert made.file.endswith(".sql.gz") and made.tools["packed"] == "gzip"
-    assert await store.backups(here.host, ["backups"], verify=True) == [made]
+    assert await store.backups(here.host, ["backups"], verify="newest") == [made]
     restored = await mariadb.restore(here.host, made, server.spec(), "again", SECRETS)
     assert restored.status == "ok", restored
 
@@ -677,7 +677,7 @@ async def test_two_backups_at_once_both_end_or_one_is_told(here: Place, server: 
     assert "ok" in said and said.get("fail", "another backup of it is being written") == (
         "another backup of it is being written"
     )
-    listed = await store.backups(here.host, ["backups"], verify=True)
+    listed = await store.backups(here.host, ["backups"], verify="newest")
     assert [one.flaw for one in listed] == [""] * len(listed)
     assert len(listed) == sum(made.finding.status == "ok" for (made,) in both)
 

@@ -343,7 +343,7 @@ async def test_backup_list_and_restore_bring_the_rows_back(anywhere: Place, serv
     server.make("mo_empty_one")
     databases = [server.spec(), server.spec("void", database="mo_empty_one")]
     made = await postgres.backup(anywhere.host, databases, secrets())
-    listed = await store.backups(anywhere.host, ["backups"], verify=True)
+    listed = await store.backups(anywhere.host, ["backups"], verify="newest")
     restored = await postgres.restore(anywhere.host, listed[0], databases[0], into, secrets())
 
     assert [one.finding.status for one in made] == ["ok", "ok"], made
@@ -599,7 +599,7 @@ async def test_two_backups_at_once_both_end_or_one_is_told(here: Place, server: 
     assert "ok" in said and said.get("fail", "another backup of it is being written") == (
         "another backup of it is being written"
     )
-    listed = await store.backups(here.host, ["backups"], verify=True)
+    listed = await store.backups(here.host, ["backups"], verify="newest")
     assert [one.flaw for one in listed] == [""] * len(listed)
     assert len(listed) == sum(made.finding.status == "ok" for (made,) in both)
 
@@ -675,7 +675,7 @@ async def test_a_backup_that_does_not_count_says_why(here: Place, server: Postgr
     made = await one_backup(here, server.spec())
     before = server.databases
     spoil(here.home / made.file)
-    (listed,) = await store.backups(here.host, ["backups"], verify=True)
+    (listed,) = await store.backups(here.host, ["backups"], verify="newest")
     assert why in listed.flaw and (listed.database, listed.engine) == ("idp", "postgres")
     restored = await postgres.restore(here.host, made, server.spec(), "mo_flawed", secrets())
     assert restored.status == "fail" and why.removeprefix("its ") in restored.says, restored

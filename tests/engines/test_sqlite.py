@@ -60,7 +60,7 @@ async def test_backup_list_and_restore_bring_the_rows_back(anywhere: Place) -> N
 
     reached = await sqlite.ping(anywhere.host, databases, NONE)
     made = await sqlite.backup(anywhere.host, databases, NONE)
-    listed = await store.backups(anywhere.host, ["backups"], verify=True)
+    listed = await store.backups(anywhere.host, ["backups"], verify="newest")
     restored = await sqlite.restore(anywhere.host, listed[0], spec(), "data/again.db", NONE)
 
     assert [(one.subject, one.status) for one in reached] == [("crm", "ok"), ("empty", "ok")]
@@ -348,8 +348,8 @@ def change_manifest(**words: object) -> Callable[[Path, Path], None]:
 
 FLAWS = {
     "content changed": (spoil_content, "its content is not what its manifest says"),
-    "file cut": (lambda backup, manifest: backup.write_bytes(b""), "its file has 0 bytes instead of 12288"),
-    "file grown": (spoil_length, "its file has 12289 bytes instead of 12288"),
+    "file cut": (lambda backup, manifest: backup.write_bytes(b""), "its file is empty: 0 bytes instead of 12288"),
+    "file grown": (spoil_length, "its file is cut short or changed: 12289 bytes instead of 12288"),
     "file gone": (lambda backup, manifest: backup.unlink(), "there is no file"),
     "no manifest": (lambda backup, manifest: manifest.unlink(), "it has no manifest"),
     "manifest is no JSON": (lambda backup, manifest: manifest.write_text("{"), "its manifest cannot be read"),
@@ -365,7 +365,7 @@ async def test_a_backup_that_does_not_count_says_why(here: Place, case: str) -> 
     make(here.home / "data/crm.db")
     made = await one_backup(here)
     spoil(here.home / made.file, here.home / made.manifest)
-    (listed,) = await store.backups(here.host, ["backups"], verify=True)
+    (listed,) = await store.backups(here.host, ["backups"], verify="newest")
     assert why in listed.flaw and listed.database == "crm"
     restored = await sqlite.restore(here.host, made, spec(), "again.db", NONE)
     assert restored.status == "fail", restored
@@ -502,6 +502,6 @@ async def test_two_backups_at_once_both_end_or_one_is_told(here: Place) -> None:
     assert "ok" in said and said.get("fail", "another backup of it is being written") == (
         "another backup of it is being written"
     )
-    listed = await store.backups(here.host, ["backups"], verify=True)
+    listed = await store.backups(here.host, ["backups"], verify="newest")
     assert [one.flaw for one in listed] == [""] * len(listed)
     assert len(listed) == sum(made.finding.status == "ok" for (made,) in both)

@@ -38,7 +38,7 @@ def test_as_json(crm: tuple[Box, Place]) -> None:
 
 WRONG = {
     "no such database": (("mail",), "no database 'mail'", "crm"),
-    "no such backup": (("crm", "--backup", "x"), "no proven backup x of crm", "fairlead db backups"),
+    "no such backup": (("crm", "--backup", "x"), "no backup x of crm", "fairlead db backups"),
     "two names and one backup": (("crm", "mail", "--backup", "x"), "for one database", "name one"),
     "undo of nothing": (("crm", "--undo"), "nothing is kept of crm", "fairlead history"),
     "undo of a backup": (("crm", "--undo", "--backup", "x"), "--undo makes live what is kept", ""),

@@ -11,7 +11,7 @@ from fairlead.config.database import DatabaseSpec, StoreSpec
 def spec(name: str = "crm", path: str = "data/crm.db", **more: object) -> DatabaseSpec:
     words = {"name": name, "group": "local", "engine": "sqlite", "host": "here", "environment": "production"}
     store = {"host": "here", "path": "backups", "keep": 14, "max_age": 86400.0}
-    given = {key: more.pop(key) for key in ("keep", "max_age") if key in more}
+    given = {key: more.pop(key) for key in ("keep", "keep_days", "shrink", "max_age") if key in more}
     folder = {"path": more.pop("store")} if "store" in more else {}
     place = {"host": more.pop("store_host")} if "store_host" in more else {}
     return DatabaseSpec.model_validate(

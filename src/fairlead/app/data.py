@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from fairlead.checks.databases import check_databases
 from fairlead.config import DatabaseSpec
-from fairlead.engines import ENGINES, store
-from fairlead.errors import CallError, FairleadError
+from fairlead.engines import ENGINES, Spare, store
+from fairlead.errors import CallError, FairleadError, NotReady
 from fairlead.model import Backup, Beside, Finding, Ledger, Plan, as_where
 from fairlead.plan.beside import expired, last_day, look_beside
 from fairlead.plan.data import Chosen
@@ -38,42 +38,84 @@ class Data:
 
     async def backup(self, names: Iterable[str] = ()) -> list[Finding]:
         """Back up the environment's databases, or those named, and prove each copy."""
-        databases = self.named(names)
+        databases, spare = self.named(names), await self._needed()
         groups: dict[tuple[str, str], list[DatabaseSpec]] = {}
         for database in databases:
             groups.setdefault((database.engine, database.host), []).append(database)
-        made = await asyncio.gather(*(self._backup(group) for group in groups.values()))
+        made = await asyncio.gather(*(self._backup(group, spare) for group in groups.values()))
         found = {finding.subject: finding for several in made for finding in several}
         return [found[database.name] for database in databases]
 
-    async def _backup(self, databases: list[DatabaseSpec]) -> list[Finding]:
+    async def _needed(self) -> Spare | None:
+        """Backups that a way back still needs, of runs back to the last finished deployment; None = not known."""
+        found: dict[str, set[str]] = {}
+        try:
+            async for run, plan in self._app.past_runs():
+                for name, words in (plan.backups if plan else {}).items():
+                    found.setdefault(name, set()).update(words)
+                if (run.kind, run.state) == ("deploy", "done"):
+                    break
+        except FairleadError:
+            return None
+        return found
+
+    async def _backup(self, databases: list[DatabaseSpec], spare: Spare | None) -> list[Finding]:
+        several = databases if spare is not None else [_keeping_all(one) for one in databases]
         try:
             host = await self._app.hosts.get(databases[0].host)
             engine = ENGINES[databases[0].engine]
-            return [made.finding for made in await engine.backup(host, databases, self._app.secrets)]
+            made = await engine.backup(host, several, self._app.secrets, spare=spare or {})
+            return [one.finding for one in made]
         except FairleadError as error:
             return [
                 Finding(check="backup", subject=d.name, status="unknown", says=error.what, hint=error.hint)
                 for d in databases
             ]
 
-    async def backups(self) -> list[Backup]:
-        """What lies in the environment's backup stores, oldest first."""
+    async def backups(self, *, verify: bool = False) -> list[Backup]:
+        """What lies in the environment's backup stores, oldest first; `flaw` says why one does not count.
+
+        With `verify` the file of each is hashed again.
+        """
+        own = {database.name: database for database in self._app.own_databases()}
         stores: dict[str, set[str]] = {}
-        for database in self._app.own_databases():
+        for database in own.values():
             stores.setdefault(database.store.host, set()).add(database.store.path)
-        found = [await store.backups(await self._app.hosts.get(host), paths) for host, paths in stores.items()]
-        return sorted((one for several in found for one in several), key=lambda one: one.started)
+        how: store.Verify = "all" if verify else "none"
+        found = await asyncio.gather(*(self._lying(host, paths, how) for host, paths in stores.items()))
+        now = self._app.clock.now()
+        told = [
+            one.model_copy(update={"flaw": store.why_not(own[one.database], one, now)}) if one.database in own else one
+            for several in found
+            for one in several
+        ]
+        return sorted(told, key=lambda one: one.started)
+
+    async def _lying(self, host: str, paths: Iterable[str], verify: store.Verify = "none") -> list[Backup]:
+        return await store.backups(await self._app.hosts.get(host), paths, verify=verify)
+
+    async def accept(self, file: str, reason: str) -> Backup:
+        """A person says that a backup counts although it is doubted.
+
+        Raises CallError where no backup is called so or it is not doubted, NotReady where it is worse than doubted.
+        """
+        for one in await self.backups():
+            if one.file == file:
+                if not one.flaw:
+                    raise CallError(f"{file} counts already")
+                await store.accept(await self._app.hosts.get(one.host), one, reason)
+                return one
+        raise CallError(f"no backup is called {file}", "`fairlead db backups` lists them")
 
     async def restore_into(self, name: str, into: str, file: str = "") -> Finding:
-        """Write the newest proven backup of a database, or the named one, into a new database or file, and prove it."""
+        """Write the newest backup that counts, or the named one, into a new database or file, and prove it."""
         database = self.named([name])[0]
         host = await self._app.hosts.get(database.store.host)
         chosen = await self._backup_of(database, file)
         return await ENGINES[database.engine].restore(host, chosen, database, into, self._app.secrets)
 
     async def plan_restore(self, names: Iterable[str], file: str = "", *, end_blockers: bool = False) -> Plan:
-        """What it takes to take databases back to their newest proven backups, or one of them to the named one.
+        """What it takes to take databases back to their newest backups that count, or one of them to the named one.
 
         Raises CallError where a backup is missing. Looks at the hosts, changes nothing.
         """
@@ -108,7 +150,7 @@ class Data:
         """The labels of the last swaps that stand."""
         found: dict[str, str] = {}
         wanted = {database.name: database for database in databases}
-        async for run in self._app.past_runs():
+        async for run, _ in self._app.past_runs():
             for name in (run.kept.keys() & wanted.keys()) - found.keys():
                 if await self._stands(wanted[name], run.kept[name]):
                     found[name] = run.kept[name]
@@ -185,7 +227,7 @@ class Data:
         ]
 
     async def _made_for(self, database: DatabaseSpec, labels: Sequence[str]) -> Backup:
-        there = await self._proven(database)
+        there = [one for one in await self._of(database) if not store.why_not(database, one)]
         for label in labels:
             if mine := [one for one in there if one.label == label]:
                 return max(mine, key=lambda one: one.started)
@@ -193,10 +235,10 @@ class Data:
             f"no proven backup of {database.name} that was made for this", "`fairlead db backups` lists them"
         )
 
-    async def _proven(self, database: DatabaseSpec) -> list[Backup]:
+    async def _of(self, database: DatabaseSpec) -> list[Backup]:
         host = await self._app.hosts.get(database.store.host)
         there = await store.backups(host, [database.store.path])
-        return [one for one in there if one.database == database.name and one.proven]
+        return [one for one in there if one.database == database.name]
 
     async def ledgers(self, labels: Mapping[str, str]) -> list[Ledger]:
         """What the live databases and those kept under these labels differ in."""
@@ -213,12 +255,22 @@ class Data:
         return await self.ledgers(await self._kept_under(self.named(names)))
 
     async def _backup_of(self, database: DatabaseSpec, file: str) -> Backup:
-        """The newest proven backup, or the named one."""
-        chosen = [one for one in await self._proven(database) if file in ("", one.file)]
-        if not chosen:
-            what = f"no proven backup {file}".rstrip() + f" of {database.name}"
-            raise CallError(what, "`fairlead db backups` lists them")
-        return max(chosen, key=lambda one: one.started)
+        """The newest backup that counts, or the named one, which may be older than the limit.
+
+        Raises CallError where there is none, NotReady where none of them counts.
+        """
+        hint = "`fairlead db backups` lists them"
+        there = [one for one in await self._of(database) if file in ("", one.file)]
+        if not there:
+            raise CallError(f"no backup {file}".rstrip() + f" of {database.name}", hint)
+        good = [one for one in there if not store.why_not(database, one)]
+        newest = max(good or there, key=lambda one: one.started)
+        if flaw := store.why_not(database, newest):
+            raise NotReady(f"{newest.file} cannot be restored, it does not count: {flaw}", hint)
+        if not file and (old := store.why_not(database, newest, self._app.clock.now())):
+            what = f"the newest backup of {database.name} does not count: {old}"
+            raise NotReady(what, f"to take it all the same: --backup {newest.file}")
+        return newest
 
     def named(self, names: Iterable[str]) -> list[DatabaseSpec]:
         """These databases of the environment, or all. Raises CallError for a name that is not among them."""
@@ -228,3 +280,9 @@ class Data:
                 f"no database {unknown[0]!r} in {self._app.environment.name}", ", ".join(d.name for d in own)
             )
         return [database for database in own if not chosen or database.name in chosen]
+
+
+def _keeping_all(database: DatabaseSpec) -> DatabaseSpec:
+    """Where nobody can tell which backups are still needed, none is retired."""
+    place = database.store.model_copy(update={"keep": 0, "keep_days": None})
+    return database.model_copy(update={"store": place})

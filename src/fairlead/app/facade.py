@@ -320,11 +320,11 @@ class Fairlead:
             f"no finished deployment {run}".rstrip() + f" in {self.environment.name}", "see `fairlead history`"
         )
 
-    async def past_runs(self) -> AsyncIterator[Deployment]:
-        """The environment's runs, newest first, as their records and plans tell them."""
+    async def past_runs(self) -> AsyncIterator[tuple[Deployment, Plan | None]]:
+        """The environment's runs, newest first, as their records tell them, and their plans."""
         target = await self._lock_target()
         for head in reversed(await target.list()):
-            yield (await self._reconstruct(target, head.run))[0]
+            yield await self._reconstruct(target, head.run)
 
     def _place(self) -> tuple[str, str]:
         return self.environment.name, self.environment.lock_host

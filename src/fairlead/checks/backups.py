@@ -1,4 +1,4 @@
-"""Is there a backup that counts: proven, young enough, whole, and no sudden dwarf."""
+"""Is there a backup that counts: proven, whole, believed, of this database and young enough."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from fairlead.model import Backup, Finding, Status
 from fairlead.outside.connect import Hosts
 from fairlead.outside.host import Host
 
-SHRUNK = 0.5
-"""A backup smaller than this share of the one before is not believed."""
 CLOCKS_DIFFER = 60.0
 """Seconds by which a backup may seem to come from the future."""
 
@@ -27,7 +25,7 @@ async def check_backups(
     """
 
     async def ask(host: Host, group: Sequence[DatabaseSpec]) -> list[Finding]:
-        found = await store.backups(host, (one.store.path for one in group), verify=True)
+        found = await store.backups(host, (one.store.path for one in group), verify="newest")
         return [judged(one, found, now) for one in group]
 
     return await by_host(databases, hosts, Look("backup", lambda one: one.store.host, ask, limit))
@@ -40,23 +38,19 @@ def judged(database: DatabaseSpec, found: Sequence[Backup], now: float) -> Findi
     if not proven:
         why = f" that counts: {mine[-1].flaw}" if mine else ""
         return _finding(database, "fail", f"no backup{why}")
-    newest = proven[-1]
-    status, says = _verdict(database, newest, proven[-2] if len(proven) > 1 else None, now)
-    return _finding(database, status, says, newest, now)
+    status, says = _verdict(database, proven[-1], now)
+    return _finding(database, status, says, proven[-1], now)
 
 
-def _verdict(database: DatabaseSpec, newest: Backup, before: Backup | None, now: float) -> tuple[Status, str]:
+def _verdict(database: DatabaseSpec, newest: Backup, now: float) -> tuple[Status, str]:
     age = now - newest.started
-    if newest.flaw:
-        return "fail", f"the newest backup does not count: {newest.flaw}"
     if age < -CLOCKS_DIFFER:
-        return "unknown", f"the newest backup is {_time(-age)} in the future, so a clock is wrong"
-    if age > database.store.max_age:
-        return "fail", f"the newest backup is {_time(age)} old, at most {_time(database.store.max_age)} is allowed"
-    if before and newest.size < SHRUNK * before.size:
-        sizes = f"{store.size(newest.size)} after {store.size(before.size)}"
-        return "fail", f"the newest backup is much smaller than the one before: {sizes}"
-    return "ok", f"backed up {_time(max(age, 0))} ago, {store.size(newest.size)}, unchanged since it was proven"
+        return "unknown", f"the newest backup is {store.duration(-age)} in the future, so a clock is wrong"
+    if why := store.why_not(database, newest, now):
+        return "fail", f"the newest backup does not count: {why}"
+    told = "empty, as the database was" if newest.empty else store.size(newest.size)
+    accepted = f", accepted: {newest.accepted}" if newest.accepted else ""
+    return "ok", f"backed up {store.duration(max(age, 0))} ago, {told}, unchanged since it was proven{accepted}"
 
 
 def _finding(
@@ -75,12 +69,3 @@ def _finding(
         hint="" if status == "ok" else f"fairlead db backup {database.name}",
         evidence={"host": database.store.host, "store": database.store.path, **seen},
     )
-
-
-def _time(seconds: float) -> str:
-    """A duration for people: `40 s`, `5 min`, `3.2 h`, `4 days`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"

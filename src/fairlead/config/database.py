@@ -18,6 +18,7 @@ from fairlead.config.types import (
     RemotePath,
     SecretName,
     SecretPattern,
+    Share,
     User,
     Word,
     bare_name,
@@ -124,7 +125,11 @@ class StoreEntry(Model):
     path: RemotePath = ""
     """A folder there; by default `fairlead-backups/GROUP`."""
     keep: Count = 14
-    """How many backups of each database are kept."""
+    """At most so many backups of each database are kept."""
+    keep_days: Count | None = None
+    """None is kept longer than so many days, but the last one that counts, and what a way back still needs."""
+    shrink: Share = 0.5
+    """A backup smaller than this share of the one before does not count until a person accepts it."""
     max_age: MoreSeconds = 86400.0
     """An older backup counts as none."""
 
@@ -186,6 +191,8 @@ class StoreSpec(Model):
     host: str
     path: str
     keep: int = 14
+    keep_days: int | None = None
+    shrink: float = 0.5
     max_age: float = 86400.0
     """Seconds."""
 
@@ -276,6 +283,8 @@ def group_spec(name: str, entry: GroupEntry) -> GroupSpec:
         host=given.host or entry.reached_from,
         path=given.path or f"fairlead-backups/{name}",
         keep=given.keep,
+        keep_days=given.keep_days,
+        shrink=given.shrink,
         max_age=given.max_age,
     )
     account = entry.maintenance

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fairlead.engines import mariadb, postgres, sqlite
-from fairlead.engines.engine import Engine, Made
+from fairlead.engines.engine import Engine, Made, Spare
 
 ENGINES: dict[str, Engine] = {"mariadb": mariadb, "postgres": postgres, "sqlite": sqlite}
 """By the word that fairlead.yml uses."""
 
-__all__ = ["ENGINES", "Engine", "Made"]
+__all__ = ["ENGINES", "Engine", "Made", "Spare"]

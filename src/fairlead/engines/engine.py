@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from fairlead.config import DatabaseSpec
 from fairlead.model import Backup, Beside, Command, Finding, Ledger
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
+
+Spare = Mapping[str, Collection[str]]
+"""By database: labels and SHA-256 of backups that somebody still needs, so that no new one retires them."""
 
 
 class Made(NamedTuple):
@@ -28,16 +31,25 @@ class Engine(Protocol):
         ...
 
     async def backup(
-        self, host: Host, databases: Sequence[DatabaseSpec], secrets: Secrets, *, label: str = ""
+        self,
+        host: Host,
+        databases: Sequence[DatabaseSpec],
+        secrets: Secrets,
+        *,
+        label: str = "",
+        spare: Spare | None = None,
     ) -> list[Made]:
-        """Copy each into its store and prove the copy there; in the order of `databases`."""
+        """Copy each into its store and prove the copy there; in the order of `databases`.
+
+        `spare`: backups that stay, however many and however old.
+        """
         ...
 
     async def restore(self, host: Host, chosen: Backup, database: DatabaseSpec, into: str, secrets: Secrets) -> Finding:
         """Write a backup into a new database `into` (SQLite: a new file) and prove it there; never into an old one."""
         ...
 
-    def backup_command(self, databases: Sequence[DatabaseSpec], label: str) -> Command:
+    def backup_command(self, databases: Sequence[DatabaseSpec], label: str, *, spare: Spare | None = None) -> Command:
         """The backup as a step's change; run twice with one label it copies once. Names secrets, holds none."""
         ...
 

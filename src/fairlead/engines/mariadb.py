@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
-from fairlead.engines.engine import Made
+from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
 from fairlead.model import Backup, Beside, Command, Finding, Ledger, SecretRef, TableLedger, canonical, sha256
 from fairlead.outside.files import package_text
@@ -45,7 +45,14 @@ async def ping(host: Host, databases: Sequence[DatabaseSpec], secrets: Secrets) 
     return [keys.missing.get(one.name) or _reached(host, one, answers.get(one.name)) for one in databases]
 
 
-async def backup(host: Host, databases: Sequence[DatabaseSpec], secrets: Secrets, *, label: str = "") -> list[Made]:
+async def backup(
+    host: Host,
+    databases: Sequence[DatabaseSpec],
+    secrets: Secrets,
+    *,
+    label: str = "",
+    spare: Spare | None = None,
+) -> list[Made]:
     """Dump into the databases' stores, two of each server at once, and prove each copy; in the order of `databases`.
 
     With a `label`, a database that already has a proven backup of that label is not dumped again. Uses the
@@ -54,7 +61,7 @@ async def backup(host: Host, databases: Sequence[DatabaseSpec], secrets: Secrets
     here = [one for one in databases if one.store.host == one.host]
     keys = await _Keys.of(here, secrets, maintenance=True, check="backup")
     able = [one for one in here if one.name not in keys.missing]
-    args = {"databases": [keys.item(one) for one in able], "label": label}
+    args = store.to_back_up((keys.item(one) for one in able), label, spare)
     lines = await store.ask(host, "mariadb", "backup", args, store.BACKUP_LIMIT, secrets=keys.text) if able else []
     answers = {line.get("database"): line for line in lines}
     return [_made(host, one, keys, answers.get(one.name)) for one in databases]
@@ -84,7 +91,13 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
     return finding.model_copy(update={"says": says, "evidence": finding.evidence | {"events": asleep}})
 
 
-def backup_command(databases: Sequence[DatabaseSpec], label: str, *, timeout: float = store.BACKUP_LIMIT) -> Command:
+def backup_command(
+    databases: Sequence[DatabaseSpec],
+    label: str,
+    *,
+    spare: Spare | None = None,
+    timeout: float = store.BACKUP_LIMIT,
+) -> Command:
     """The backup of these databases as a step's change. It names its secret, and run twice it dumps once.
 
     Raises NotReady where a store is on another host than the one that reaches the server, and where the databases are
@@ -93,7 +106,7 @@ def backup_command(databases: Sequence[DatabaseSpec], label: str, *, timeout: fl
     store.refuse_elsewhere(databases)
     secret = store.only_password(databases)
     items = [_item(one, [secret] if secret else [], maintenance=True) for one in databases]
-    args = {"databases": items, "label": label}
+    args = store.to_back_up(items, label, spare)
     return store.step("mariadb", "backup", args, timeout, _sealed(secret) if secret else None)
 
 
@@ -296,8 +309,7 @@ def _item(database: DatabaseSpec, refs: Sequence[SecretRef], maintenance: bool) 
         "user": user,
         "secret": ref.name if ref else "",
         "key": refs.index(ref) if ref else None,
-        "store": database.store.path,
-        "keep": database.store.keep,
+        **store.kept_in(database),
         "wait": CONNECT_LIMIT,
     }
 

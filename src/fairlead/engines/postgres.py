@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
-from fairlead.engines.engine import Made
+from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
 from fairlead.model import Backup, Beside, Command, Finding, Ledger, SecretRef, TableLedger, canonical, sha256
 from fairlead.outside.files import package_text
@@ -46,7 +46,14 @@ async def ping(host: Host, databases: Sequence[DatabaseSpec], secrets: Secrets) 
     ]
 
 
-async def backup(host: Host, databases: Sequence[DatabaseSpec], secrets: Secrets, *, label: str = "") -> list[Made]:
+async def backup(
+    host: Host,
+    databases: Sequence[DatabaseSpec],
+    secrets: Secrets,
+    *,
+    label: str = "",
+    spare: Spare | None = None,
+) -> list[Made]:
     """Dump into the databases' stores, two at once, and read each dump back; in the order of `databases`.
 
     With a `label`, a database that already has a proven backup of that label is not dumped again. Uses the
@@ -54,7 +61,7 @@ async def backup(host: Host, databases: Sequence[DatabaseSpec], secrets: Secrets
     """
     here = [one for one in databases if one.store.host == one.host]
     work = await _Work.of(here, secrets, maintenance=True)
-    lines = await work.ask(host, "backup", {"databases": work.items, "label": label}, store.BACKUP_LIMIT)
+    lines = await work.ask(host, "backup", store.to_back_up(work.items, label, spare), store.BACKUP_LIMIT)
     answers = {line.get("database"): line for line in lines}
     return [_made(host, one, work, answers.get(one.name)) for one in databases]
 
@@ -73,7 +80,13 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
     return store.restored(chosen, into, await work.ask(host, "restore", args, store.BACKUP_LIMIT))
 
 
-def backup_command(databases: Sequence[DatabaseSpec], label: str, *, timeout: float = store.BACKUP_LIMIT) -> Command:
+def backup_command(
+    databases: Sequence[DatabaseSpec],
+    label: str,
+    *,
+    spare: Spare | None = None,
+    timeout: float = store.BACKUP_LIMIT,
+) -> Command:
     """The backup of these databases as a step's change. It names its secret, and run twice it dumps once.
 
     Raises NotReady where a store is on another host than the one that reaches the server, and where the databases are
@@ -82,7 +95,7 @@ def backup_command(databases: Sequence[DatabaseSpec], label: str, *, timeout: fl
     store.refuse_elsewhere(databases)
     secret = store.only_password(databases)
     items = [_item(one, maintenance=True, key=0) for one in databases]
-    args = {"databases": items, "label": label}
+    args = store.to_back_up(items, label, spare)
     return store.step("postgres", "backup", args, timeout, _as_line(secret) if secret else None)
 
 
@@ -268,8 +281,7 @@ def _item(database: DatabaseSpec, maintenance: bool, key: int) -> dict[str, obje
         "user": user,
         "secret": ref.name if ref else "",
         "key": key if ref else None,
-        "store": database.store.path,
-        "keep": database.store.keep,
+        **store.kept_in(database),
     }
 
 

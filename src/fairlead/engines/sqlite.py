@@ -12,7 +12,7 @@ from typing import Any
 
 from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
-from fairlead.engines.engine import Made
+from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
 from fairlead.model import Backup, Beside, Command, Finding, Ledger, TableLedger, sha256
 from fairlead.outside.host import Host
@@ -41,13 +41,20 @@ async def ping(host: Host, databases: Sequence[DatabaseSpec], secrets: Secrets) 
     return [_reached(host, one, answers.get(one.name)) for one in databases]
 
 
-async def backup(host: Host, databases: Sequence[DatabaseSpec], secrets: Secrets, *, label: str = "") -> list[Made]:
+async def backup(
+    host: Host,
+    databases: Sequence[DatabaseSpec],
+    secrets: Secrets,
+    *,
+    label: str = "",
+    spare: Spare | None = None,
+) -> list[Made]:
     """Back up into the databases' stores, one after the other, and prove each copy; in the order of `databases`.
 
     With a `label`, a database that already has a proven backup of that label is not copied again.
     """
     here = [one for one in databases if one.store.host == one.host]
-    lines = await store.ask(host, "sqlite", "backup", _work(here, label), store.BACKUP_LIMIT) if here else []
+    lines = await store.ask(host, "sqlite", "backup", _work(here, label, spare), store.BACKUP_LIMIT) if here else []
     answers = {line.get("database"): line for line in lines}
     return [
         store.made(host, one, answers.get(one.name)) if one in here else store.made_elsewhere(one) for one in databases
@@ -60,13 +67,19 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
     return store.restored(chosen, into, await store.ask(host, "sqlite", "restore", args, store.BACKUP_LIMIT))
 
 
-def backup_command(databases: Sequence[DatabaseSpec], label: str, *, timeout: float = store.BACKUP_LIMIT) -> Command:
+def backup_command(
+    databases: Sequence[DatabaseSpec],
+    label: str,
+    *,
+    spare: Spare | None = None,
+    timeout: float = store.BACKUP_LIMIT,
+) -> Command:
     """The backup of these databases as a step's change. It names no secret, and run twice it copies once.
 
     Raises NotReady where a store is on another host than its database.
     """
     store.refuse_elsewhere(databases)
-    return store.step("sqlite", "backup", _work(databases, label), timeout)
+    return store.step("sqlite", "backup", _work(databases, label, spare), timeout)
 
 
 def backup_probe(databases: Sequence[DatabaseSpec], label: str) -> Command:
@@ -208,12 +221,9 @@ def _beside(database: DatabaseSpec, what: str, label: str) -> str:
     return f"{folder}{slash}{live}__{what}_{label}"
 
 
-def _work(databases: Sequence[DatabaseSpec], label: str) -> dict[str, object]:
-    items = [
-        {"name": one.name, "path": one.path, "store": one.store.path, "keep": one.store.keep, "wait": LOCK_LIMIT}
-        for one in databases
-    ]
-    return {"databases": items, "label": label}
+def _work(databases: Sequence[DatabaseSpec], label: str, spare: Spare | None = None) -> dict[str, object]:
+    items = ({"name": one.name, "path": one.path, "wait": LOCK_LIMIT} | store.kept_in(one) for one in databases)
+    return store.to_back_up(items, label, spare)
 
 
 def _reached(host: Host, database: DatabaseSpec, line: store.Line | None) -> Finding:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from fairlead.config.database import DatabaseSpec
-from fairlead.engines.engine import Made
+from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
 from fairlead.model import Backup, Beside, Command, Finding, Result, SecretRef, canonical, sha256
 from fairlead.outside.files import package_text
@@ -36,14 +36,59 @@ def program(engine: str) -> str:
     return common + (package_text(f"engines/{engine}.remote") if engine != _LISTING else "\nrun()\n")
 
 
-async def backups(host: Host, stores: Iterable[str], *, verify: bool = False) -> list[Backup]:
-    """What lies in these store folders, flawed ones too; with `verify` the newest of each database is hashed again."""
+Verify = Literal["none", "newest", "all"]
+
+
+async def backups(host: Host, stores: Iterable[str], *, verify: Verify = "none") -> list[Backup]:
+    """What lies in these store folders, flawed ones too; `verify`: which are hashed again, the newest of each database
+    or all.
+    """
     args = {"stores": sorted(set(stores)), "verify": verify}
-    lines = await ask(host, _LISTING, "list", args, BACKUP_LIMIT if verify else 60.0)
+    lines = await ask(host, _LISTING, "list", args, 60.0 if verify == "none" else BACKUP_LIMIT)
     for line in lines:
         if not line["ok"]:
             raise NotReady(f"the backup store {line['store']} on {host.account.name} cannot be read: {line['says']}")
     return [backup_of(host, line) for line in lines]
+
+
+def why_not(database: DatabaseSpec, one: Backup, now: float | None = None) -> str:
+    """Why a backup in the database's store does not count for it, as a sentence; empty = it does.
+
+    `now`: unix time in seconds; without it no age is too high.
+    """
+    if one.flaw or not one.proven:
+        return one.flaw or "it was never proven"
+    if one.engine != database.engine:
+        return f"it is a backup of a {one.engine} database, and {database.name} is a {database.engine} one"
+    source = one.source if database.engine == "sqlite" else one.source.rpartition(" on ")[0]
+    if source and source != (database.database or database.path) and not one.accepted:
+        return f"it is a copy of {source}, and {database.name} is {database.database or database.path} now"
+    age = 0.0 if now is None else now - one.started
+    if age > database.store.max_age:
+        return f"it is {duration(age)} old, at most {duration(database.store.max_age)} is allowed"
+    return ""
+
+
+async def accept(host: Host, one: Backup, reason: str) -> None:
+    """A person says that this backup counts although it is doubted. Raises NotReady where it is worse than doubted."""
+    words = {"name": one.database, "manifest": one.manifest, "sha256": one.sha256, "reason": reason}
+    for line in await ask(host, _LISTING, "accept", words, 60.0):
+        if not line["ok"]:
+            raise NotReady(f"{one.file}: {line['says']}", line["hint"])
+
+
+def kept_in(database: DatabaseSpec) -> dict[str, object]:
+    """What a program has to know of the store that it writes a database's backup into."""
+    place = database.store
+    return {"store": place.path, "keep": place.keep, "keep_days": place.keep_days or 0, "shrink": place.shrink}
+
+
+def to_back_up(items: Iterable[Mapping[str, Any]], label: str, spare: Spare | None) -> dict[str, object]:
+    """What the verb `backup` is told; `spare`: what stays whatever the store's rules say."""
+    return {
+        "databases": [{**one, "spare": sorted((spare or {}).get(one["name"], ()))} for one in items],
+        "label": label,
+    }
 
 
 def backup_label(change: str, seen: Iterable[Backup]) -> str:
@@ -223,6 +268,15 @@ def beside(
 def rows_in_words(rows: Mapping[str, int]) -> str:
     """`1234 rows in 2 tables`."""
     return f"{sum(rows.values())} rows in {len(rows)} tables"
+
+
+def duration(seconds: float) -> str:
+    """A duration for people: `40 s`, `5 min`, `3.2 h`, `4 days`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
 
 
 def size(count: float) -> str:

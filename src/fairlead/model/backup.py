@@ -37,3 +37,7 @@ class Backup(Model):
     """The file was hashed again and is (not) what the manifest says; None = not asked."""
     flaw: str = ""
     """Why it does not count, as a sentence; empty = no reason known."""
+    accepted: str = ""
+    """Why a person said that it counts although it was doubted; empty = nobody had to."""
+    empty: bool = False
+    """It holds no row, and the server had none either when it was made."""

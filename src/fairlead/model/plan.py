@@ -188,7 +188,8 @@ class Plan(Model):
     labels: dict[str, str] = {}
     """By database, by its name in fairlead.yml: the label under which what it was replaced for is kept."""
     backups: dict[str, tuple[str, ...]] = {}
-    """By database, by its name in fairlead.yml: labels of what this plan backs up, the best to go back to first."""
+    """By database, by its name in fairlead.yml: labels of what this plan backs up, the best to go back to first; where
+    it restores, the SHA-256 of the backup that it takes."""
     untouched: Untouched = Untouched()
     steps: tuple[Step, ...]
     """Stage steps run in parallel by service; activate steps strictly in this order; close steps after the watch."""

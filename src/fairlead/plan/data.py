@@ -129,7 +129,7 @@ async def backups(
         for step in () if one.rollback.standby else migrated.get(one.name, ()):
             last = sha256(canonical([label, step]))[:12]
             words = {"phase": "activate", "service": step.partition(".")[0], "title": f"{one.name}: back up once more"}
-            copy = _backup(one, last, f"final-{step.partition('.')[0]}").model_copy(update=words)
+            copy = _backup(one, last, f"final-{step.partition('.')[0]}", labels[one.name]).model_copy(update=words)
             final[step] = (*final.get(step, ()), copy)
             labels[one.name] = (*labels[one.name][:-1], last, label)
     return Backups(tuple(before), final, labels)
@@ -147,13 +147,13 @@ async def _seen(databases: Iterable[DatabaseSpec], hosts: Hosts) -> list[Backup]
     return [backup for several in found for backup in several]
 
 
-def _backup(database: DatabaseSpec, label: str, word: str) -> Step:
+def _backup(database: DatabaseSpec, label: str, word: str, needed: Sequence[str] = ()) -> Step:
     return Step(
         id=f"db-{database.name}.{word}",
         title=f"back up {database_name(database)}",
         host=database.host,
         phase="stage",
-        do=Run(command=ENGINES[database.engine].backup_command([database], label)),
+        do=Run(command=ENGINES[database.engine].backup_command([database], label, spare={database.name: needed})),
         probe=ENGINES[database.engine].backup_probe([database], label),
         back="stays",
         shows=(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from fairlead.checks.databases import as_check
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation
@@ -36,8 +37,11 @@ def plan_restore(
         *(swap(one, fenced=around.whole, end_blockers=end_blockers) for one in several),
         *around.leave,
     ]
-    labels = {one.database.name: one.label for one in several}
-    return _planned(installation, environment, steps, [one.database for one in several], labels, around)
+    names: dict[str, Any] = {
+        "labels": {one.database.name: one.label for one in several},
+        "backups": {one.database.name: (one.backup.sha256,) for one in several if isinstance(one.backup, Backup)},
+    }
+    return _planned(installation, environment, steps, [one.database for one in several], names, around)
 
 
 def plan_undo(
@@ -73,7 +77,7 @@ def _planned(
     environment: EnvironmentSpec,
     steps: list[Step],
     databases: list[DatabaseSpec],
-    labels: Mapping[str, str],
+    names: Mapping[str, Any],
     around: Fences,
 ) -> Plan:
     return assembled(
@@ -83,7 +87,7 @@ def _planned(
         steps,
         databases,
         kind="restore",
-        labels=dict(labels),
+        **names,
         proven={"": tuple(as_check(database) for database in databases)},
         standing={**standing(environment, {}, {}), "": tuple(as_check(database) for database in databases)},
         remarks=() if around.whole else (OPEN_REMARK,),

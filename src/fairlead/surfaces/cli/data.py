@@ -55,14 +55,21 @@ async def backup(app: Fairlead, as_json: bool, names: tuple[str, ...]) -> int:
 
 
 @db.command(name="backups")
+@click.option("--verify", is_flag=True, help="Hash the file of every backup again.")
+@click.option("--accept", default="", metavar="FILE", help="This backup counts although it is doubted; say a --reason.")
+@click.option("--reason", default="", help="Why it counts; its manifest keeps it.")
 @options
 @command
-async def backups(app: Fairlead, as_json: bool) -> int:
-    """What lies in the backup stores, newest last.
+async def backups(app: Fairlead, as_json: bool, verify: bool, accept: str, reason: str) -> int:
+    """What lies in the backup stores, newest last; for one that does not count, why.
 
-    Example: fairlead db backups -e production
+    Example: fairlead db backups --verify -e production
     """
-    found = await app.data.backups()
+    if accept:
+        if not reason:
+            raise CallError("why does it count?", f'say it: fairlead db backups --accept {accept} --reason "..."')
+        await app.data.accept(accept, reason)
+    found = await app.data.backups(verify=verify)
     if as_json:
         emit_json({"backups": found})
     else:
@@ -83,7 +90,7 @@ class _How(TypedDict):
 @click.argument("names", nargs=-1, required=True)
 @click.option("--into", default="", help="Only into a new database, or a new file, of this name.")
 @click.option(
-    "--backup", "file", default="", help="Which backup, as `db backups` names it; else the newest proven one."
+    "--backup", "file", default="", help="Which backup, as `db backups` names it; else the newest that counts."
 )
 @click.option("--undo", is_flag=True, help="Make live again what the last restore has kept.")
 @click.option("--end-blockers", is_flag=True, help="Sessions that hold a lock and do nothing may be ended.")

@@ -205,7 +205,9 @@ def deployment(one: Deployment) -> str:
 def backup(one: Backup) -> str:
     """One backup on one line."""
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(one.started))
-    worth = one.flaw or ("proven" if one.proven else "not proven")
+    counts = "counts, its content is what was proven" if one.intact else "counts"
+    worth = f"does not count: {one.flaw}" if one.flaw else counts
+    worth += f", accepted: {one.accepted}" if one.accepted else ", empty as the database was" if one.empty else ""
     return f"{when} UTC  {one.database:<14} {one.size:>12} bytes  {worth}  {one.host}:{one.file}"
 
 
