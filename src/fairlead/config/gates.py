@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
-from fairlead.config.types import enum, one_of, text
+from fairlead.config.types import MoreSeconds, enum, one_of, text
 from fairlead.model import Model
 
 GATES = ("commit", "ci", "dependabot", "review", "behind", "pulls")
@@ -21,6 +21,8 @@ class GatesEntry(Model):
 
     ask: tuple[GateWord, ...] = ()
     """Which; hosts, lock, services, databases and backups are always asked."""
+    valid: MoreSeconds = 900.0
+    """What these said of a commit counts so long for a deployment of it, while nothing moves."""
 
 
 class GatesSpec(Model):
@@ -28,8 +30,10 @@ class GatesSpec(Model):
 
     ask: tuple[str, ...] = ()
     """Words, each once, in the order of `GATES`."""
+    valid: float = 900.0
+    """Seconds."""
 
 
 def gates_spec(entry: GatesEntry) -> GatesSpec:
     """The gates that an entry stands for."""
-    return GatesSpec(ask=tuple(word for word in GATES if word in entry.ask))
+    return GatesSpec(ask=tuple(word for word in GATES if word in entry.ask), valid=entry.valid)
