@@ -29,6 +29,7 @@ EXPERIMENTS = {
     "secrets": 30,
     "mutations": 90,
     "docroot": 30,
+    "github": 30,
     "rows": 30,
     "lab": 20,
 }

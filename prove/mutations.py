@@ -44,6 +44,7 @@ GATE = "checks/test_gate.py"
 READERS = "checks/reports/test_readers.py"
 QUALITY = "checks/test_quality.py"
 GITHUB = "checks/test_github.py"
+READY = "app/test_ready.py"
 
 MUTATIONS = (
     Mutation(
@@ -708,6 +709,62 @@ MUTATIONS = (
         "        if seconds >= self._left():",
         "        if seconds < 0:",
         (GITHUB,),
+    ),
+    Mutation(
+        "what gates said of another commit counts",
+        "model/gate.py",
+        "same = (self.environment, self.commit, self.config) == (other.environment, other.commit, other.config)",
+        "same = (self.environment, self.config) == (other.environment, other.config)",
+        (READY,),
+    ),
+    Mutation(
+        "what gates said counts for ever",
+        "app/ready.py",
+        "0 <= now - one.at <= asked.valid",
+        "0 <= now - one.at",
+        (READY,),
+    ),
+    Mutation(
+        "what gates said counts for what was not committed",
+        "model/gate.py",
+        "whole = bool(self.commit) and not self.uncommitted and not other.uncommitted",
+        "whole = bool(self.commit)",
+        (READY,),
+    ),
+    Mutation(
+        "kept evidence is believed whatever its hash",
+        "journal/store.py",
+        "if evidence.hash == name",
+        "if evidence.hash",
+        (READY,),
+    ),
+    Mutation(
+        "a plan is judged by what is checked out",
+        "app/ready.py",
+        'commit=plan.commit if plan else "",',
+        'commit="",',
+        (READY,),
+    ),
+    Mutation(
+        "an override opens every gate",
+        "surfaces/cli/change.py",
+        "[one for one in told.blocking if one.gate not in overridden]",
+        "[one for one in told.blocking if not overridden]",
+        (READY,),
+    ),
+    Mutation(
+        "an override needs no reason",
+        "surfaces/cli/change.py",
+        "if overridden and not reason.strip():",
+        "if overridden and not overridden:",
+        (READY,),
+    ),
+    Mutation(
+        "an override is not recorded",
+        "run/operate.py",
+        "overridden=ctx.passed.overridden,",
+        "overridden=(),",
+        (READY,),
     ),
 )
 

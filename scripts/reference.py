@@ -53,7 +53,8 @@ ABOUT = {
     "status": About({**LOOKED, 0: "nothing that was looked at says no"}, "a [Status](#status)"),
     "ready": About(
         {**LOOKED, 0: "all gates are open", 1: "blocked: a gate says no, or could not say yes"},
-        "`ok` (true or false), `gates` (list of [GateAnswer](#gateanswer)), `findings` (all that they saw)",
+        "`ok` (true or false), `gates` (list of [GateAnswer](#gateanswer)), `findings` (all that they saw), "
+        "`commit` (of which they were asked; may be empty), `evidence` (hash under which it is kept)",
     ),
     "plan": About(
         {0: "planned", **COMMON},

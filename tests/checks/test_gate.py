@@ -96,8 +96,9 @@ async def test_all_at_once_and_those_that_measure_speed_alone_at_the_end() -> No
         return gate(look, name, **more)
 
     gates = [looks("fast1", alone=True), looks("a"), looks("b"), looks("fast2", alone=True), looks("c")]
-    answers = await ask_gates(gates, lambda one: told.append(one.gate))
+    answers = await ask_gates(gates, 7.0, lambda one: told.append(one.gate))
     assert [one.gate for one in answers] == ["fast1", "a", "b", "fast2", "c"], "in the order given"
+    assert {one.at for one in answers} == {7.0}
     assert beside["a"] == {"a", "b", "c"}
     assert (beside["fast1"], beside["fast2"]) == ({"fast1"}, {"fast2"})
     assert told[-2:] == ["fast1", "fast2"]
@@ -111,7 +112,7 @@ async def test_one_that_hangs_takes_no_answer_from_the_others() -> None:
 
 def context() -> GateContext:
     nothing: Any = SimpleNamespace()
-    return GateContext(nothing, nothing, Path(), nothing, nothing, nothing, nothing, nothing)
+    return GateContext(nothing, nothing, Path(), nothing, nothing, nothing, nothing)
 
 
 async def test_what_several_gates_need_is_looked_for_once() -> None:

@@ -82,7 +82,8 @@ async def context(
     github.now = clock.now
     async with Hosts({}, secrets) as hosts, HttpClient() as http:
         environment = installation.environments["test"]
-        made = GateContext(installation, environment, Path(), hosts, http, secrets, clock, cache or Forgetful())
+        made = GateContext(installation, environment, Path(), hosts, http, secrets, clock)
+        made.cache = cache or Forgetful()
 
         async def copy() -> WorkingCopy:
             return COPY.model_copy(update={"remote": file.get("remote", COPY.remote)})

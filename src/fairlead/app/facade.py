@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,11 +21,13 @@ from fairlead.journal.record import read_record
 from fairlead.journal.store import Store
 from fairlead.journal.target import State, Target
 from fairlead.model import (
+    NOBODY_ASKED,
     Check,
     Deployment,
     ErrorShare,
     Event,
     Finding,
+    Passed,
     Plan,
     RecordLine,
     Report,
@@ -38,6 +40,7 @@ from fairlead.outside.clock import Clock, SystemClock
 from fairlead.outside.connect import Hosts
 from fairlead.outside.environment import build_environment, folders, who
 from fairlead.outside.files import ArtifactStore
+from fairlead.outside.git import WorkingCopy, working_copy
 from fairlead.outside.http import HttpClient
 from fairlead.plan.adopt import plan_adopt
 from fairlead.plan.deploy import all_or_errors, both, plan_deploy, proofs
@@ -168,13 +171,26 @@ class Fairlead:
         """
         wanted = self._wanted(services)
         used = [self.environment.services[name] for name in wanted]
+        copy = await self._copy()
         places = dict.fromkeys([self.environment.lock_host, *(service.host for service in used)])
         reached = all_or_errors(self._reach(name) for name in places)
         if any(service.source and service.source.build for service in used):
             await reached
-            return await self._plan(await self._prepare(wanted), self.today())
-        artifacts, _ = await both(self._prepare(wanted), reached)
-        return await self._plan(artifacts, self.today())
+            made = await self._plan(await self._prepare(wanted), self.today())
+        else:
+            artifacts, _ = await both(self._prepare(wanted), reached)
+            made = await self._plan(artifacts, self.today())
+        return made.model_copy(update={"commit": copy.commit, "uncommitted": copy.changed}) if copy else made
+
+    async def _copy(self) -> WorkingCopy | None:
+        """What the plan will be made from, before any build writes into it; None = nobody asks, or nobody knows."""
+        if not self.environment.gates.ask:
+            return None
+        try:
+            return await working_copy(self.config_path.parent.absolute())
+        except NotReady as error:
+            self._tell("warning", f"which commit this is cannot be told: {error.what}")
+            return None
 
     def expected_way_back(self, plan: Plan) -> WayBackTime:
         """How long going back from it takes, as far as its steps were measured before."""
@@ -223,15 +239,18 @@ class Fairlead:
 
     # -- changing
 
-    async def deploy(self, plan: Plan, *, reason: str = "", watch: bool = True) -> Deployment:
-        """Carry out a plan that a person has approved."""
+    async def deploy(
+        self, plan: Plan, *, reason: str = "", watch: bool = True, passed: Passed = NOBODY_ASKED
+    ) -> Deployment:
+        """Carry out a plan that a person has approved; `passed` is what its record says of the gates."""
         if plan.environment != self.environment.name or plan.project != self.installation.project:
             raise Refused(f"this plan is for {plan.project}/{plan.environment}", "make one for this environment")
 
         async def replan() -> Plan:
             return await self.again(plan)
 
-        deployment = await self._run(operate.deploy(plan, self._context(), reason=reason, watch=watch, replan=replan))
+        context = replace(self._context(), passed=passed)
+        deployment = await self._run(operate.deploy(plan, context, reason=reason, watch=watch, replan=replan))
         await asyncio.to_thread(self.artifacts.keep_newest, KEEP_ARTIFACTS)
         return deployment
 
@@ -449,4 +468,5 @@ def _as_seen(approved: Plan, now: Plan) -> Plan:
         change.model_copy(update={"inventory": seen.get(change.service) if change.inventory else None})
         for change in now.services
     ]
-    return now.model_copy(update={"services": tuple(services)})
+    commit = {"commit": approved.commit, "uncommitted": approved.uncommitted}
+    return now.model_copy(update={"services": tuple(services), **commit})

@@ -15,7 +15,7 @@ from fairlead.errors import NotReady
 from fairlead.model import Finding, GateAnswer, summed_up, worst
 from fairlead.outside.clock import Clock
 from fairlead.outside.connect import Hosts
-from fairlead.outside.github_http import Cache
+from fairlead.outside.github_http import Cache, Forgetful
 from fairlead.outside.http import HttpClient
 from fairlead.outside.secrets import Secrets
 
@@ -54,7 +54,11 @@ class GateContext:
     http: HttpClient
     secrets: Secrets
     clock: Clock
-    cache: Cache
+    commit: str = ""
+    """That of the plan which gates are asked for; empty = the one that is checked out."""
+    uncommitted: tuple[str, ...] = ()
+    """Of the plan: what differed from its commit when it was made."""
+    cache: Cache = field(default_factory=Forgetful)
     """Where answers of GitHub are kept between two questions."""
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     """Closed when all gates have answered."""
@@ -85,14 +89,14 @@ MakeGate = Callable[[GateContext], Gate | None]
 
 
 async def ask_gates(
-    gates: Iterable[Gate], heard: Callable[[GateAnswer], None] = lambda answer: None
+    gates: Iterable[Gate], at: float = 0.0, heard: Callable[[GateAnswer], None] = lambda answer: None
 ) -> list[GateAnswer]:
     """Ask all at once, then those that want to be alone; in the order given. `heard` gets each answer as it comes."""
     several = list(gates)
     answers: dict[str, GateAnswer] = {}
 
     async def ask(one: Gate) -> None:
-        answers[one.name] = await ask_gate(one)
+        answers[one.name] = await ask_gate(one, at)
         heard(answers[one.name])
 
     await asyncio.gather(*(ask(one) for one in several if not one.alone))
@@ -102,8 +106,8 @@ async def ask_gates(
     return [answers[one.name] for one in several]
 
 
-async def ask_gate(gate: Gate) -> GateAnswer:
-    """Ask one gate; whatever goes wrong on the way is `unknown`."""
+async def ask_gate(gate: Gate, at: float = 0.0) -> GateAnswer:
+    """Ask one gate; `at` is now, in unix time. Whatever goes wrong on the way is `unknown`."""
     time = asyncio.get_running_loop().time
     began = time()
     found = await looked_at_all(gate.name, (gate.name,), _some(within(gate.limit, gate.look())))
@@ -113,6 +117,7 @@ async def ask_gate(gate: Gate) -> GateAnswer:
         status=worst(found),
         says=summed_up(found, gate.good),
         hint=next((one.hint for one in found if one.hint and one.status == worst(found)), ""),
+        at=at,
         ms=round((time() - began) * 1000, 1),
         findings=tuple(found),
     )

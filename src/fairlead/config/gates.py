@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator
 
 from fairlead.config.quality import QualityEntry, QualitySpec, quality_spec
-from fairlead.config.types import enum, one_of, text
+from fairlead.config.types import MoreSeconds, enum, one_of, text
 from fairlead.model import Model
 
 GATES = ("commit", "ci", "dependabot", "review", "behind", "pulls")
@@ -33,6 +33,8 @@ class GatesEntry(Model):
     """No grave vulnerability in what is built upon."""
     performance: QualityEntry | None = None
     """Lighthouse's scores; measured alone, when all other gates have answered."""
+    valid: MoreSeconds = 900.0
+    """What these said of a commit counts so long for a deployment of it, while nothing moves."""
 
 
 class GatesSpec(Model):
@@ -41,6 +43,8 @@ class GatesSpec(Model):
     ask: tuple[str, ...] = ()
     """Words, each once, in the order of `GATES`."""
     quality: tuple[QualitySpec, ...] = ()
+    valid: float = 900.0
+    """Seconds."""
 
 
 def gates_spec(entry: GatesEntry) -> GatesSpec:
@@ -48,5 +52,6 @@ def gates_spec(entry: GatesEntry) -> GatesSpec:
     qualities = {name: getattr(entry, name) for name in QUALITIES}
     return GatesSpec(
         ask=tuple(word for word in GATES if word in entry.ask),
+        valid=entry.valid,
         quality=tuple(quality_spec(name, given) for name, given in qualities.items() if given),
     )

@@ -25,6 +25,8 @@ def deployment_of(run: str, lines: Sequence[RecordLine], plan: Plan | None) -> D
         ended=end.at if end else 0.0,
         who=first.who,
         reason=first.says,
+        evidence=first.evidence,
+        overridden=first.overridden,
         services=tuple(change.service for change in plan.services) if plan else (),
         versions={c.service: f"{c.after} {c.version}".strip() for c in plan.services} if plan else {},
         before={c.service: c.before for c in plan.services} if plan else {},

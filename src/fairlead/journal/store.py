@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 
 from pydantic import ValidationError
 
-from fairlead.model import Deployment, ErrorShare, Finding, Model, Report, Sample, StepTime
+from fairlead.model import Deployment, ErrorShare, Evidence, Finding, Model, Report, Sample, StepTime
 from fairlead.outside.github_http import Kept
 
 M = TypeVar("M", bound=Model)
@@ -35,12 +35,13 @@ MIGRATIONS = (
     (
         "create table answers (key text primary key, place integer, etag text not null, following text not null,"
         " body blob not null) without rowid",
+        "create table evidence (hash text primary key, environment text, at real, body text not null) without rowid",
     ),
 )
 """For each version of the schema what leads to it; a file is brought forward by those it has not seen."""
 
 KEEP_ANSWERS = 500
-"""So many answers of GitHub are kept, the newest."""
+"""So many answers of GitHub and of gates are kept, the newest."""
 
 _DAMAGED = ("malformed", "not a database", "no such table", "no such column")
 
@@ -161,6 +162,20 @@ class Store:
         last = "(select max(place) from answers) - ?"
         self._write(f"delete from answers where place <= {last}", [(KEEP_ANSWERS,)])  # noqa: S608 - a constant
 
+    def save_evidence(self, evidence: Evidence, at: float) -> None:
+        """Keep what gates have said at a unix time, and forget the oldest."""
+        row = (evidence.hash, evidence.environment, at, evidence.to_json())
+        self._write("insert or replace into evidence values (?, ?, ?, ?)", [row])
+        newest = "(select hash from evidence order by at desc limit ?)"
+        self._write(f"delete from evidence where hash not in {newest}", [(KEEP_ANSWERS,)])  # noqa: S608 - a constant
+
+    def evidence(self, environment: str) -> list[Evidence]:
+        """What gates have said of an environment, the newest first; whatever is not as it was kept is left out."""
+        found = self._ask("select hash, body from evidence where environment = ? order by at desc", environment)
+        return [
+            evidence for name, body in found for evidence in self._whole(Evidence, str(body)) if evidence.hash == name
+        ]
+
     def _extras(self, run: str) -> tuple[tuple[tuple[float, str], ...], dict[str, float]]:
         for timeline, downtime in self._ask("select timeline, downtime_ms from extras where run = ?", run):
             said = tuple((float(at), str(says)) for at, says in json.loads(str(timeline)))
@@ -168,8 +183,11 @@ class Store:
         return (), {}
 
     def _read(self, word: type[M], sql: str, *values: str | float) -> list[M]:
+        return self._whole(word, *(str(body) for (body,) in self._ask(sql, *values)))
+
+    def _whole(self, word: type[M], *bodies: str) -> list[M]:
         try:
-            return [word.model_validate_json(str(body)) for (body,) in self._ask(sql, *values)]
+            return [word.model_validate_json(body) for body in bodies]
         except ValidationError as error:
             self._note(f"a part of the local history cannot be read: {error.errors()[0]['msg']}")
             return []

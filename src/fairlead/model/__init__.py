@@ -8,7 +8,7 @@ from fairlead.model.check import Check, CommandCheck, DatabaseCheck, HttpCheck, 
 from fairlead.model.command import Command, Result, SecretRef, shell
 from fairlead.model.deployment import Deployment, ErrorShare, Event, Report, Sample, StepTime
 from fairlead.model.finding import Finding, Status, blockers, why_not
-from fairlead.model.gate import GateAnswer, summed_up, worst
+from fairlead.model.gate import NOBODY_ASKED, Evidence, GateAnswer, Passed, summed_up, worst
 from fairlead.model.ledger import Ledger, TableLedger
 from fairlead.model.plan import (
     DataBack,
@@ -29,6 +29,7 @@ from fairlead.model.tree import IDENTITY_FILE, LISTING, Difference, Tree, differ
 __all__ = [
     "IDENTITY_FILE",
     "LISTING",
+    "NOBODY_ASKED",
     "Account",
     "Action",
     "Backup",
@@ -43,6 +44,7 @@ __all__ = [
     "Entry",
     "ErrorShare",
     "Event",
+    "Evidence",
     "Finding",
     "GateAnswer",
     "HttpCheck",
@@ -50,6 +52,7 @@ __all__ = [
     "Lease",
     "Ledger",
     "Model",
+    "Passed",
     "Patch",
     "Plan",
     "Receipt",

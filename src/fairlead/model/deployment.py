@@ -68,6 +68,10 @@ class Deployment(Model):
     """0 = not ended."""
     who: str = ""
     reason: str = ""
+    evidence: str = ""
+    """Hash of what the gates said before it began; empty = they were not asked."""
+    overridden: tuple[str, ...] = ()
+    """Gates that were in the way and that a person has overridden; `reason` says why."""
     services: tuple[str, ...] = ()
     versions: dict[str, str] = {}
     """By service: the release this run wanted, `hash version`."""

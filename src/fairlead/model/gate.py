@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fairlead.model.base import Model
+from fairlead.model.base import Model, sha256
 from fairlead.model.finding import Finding, Status
 
 WORST: tuple[Status, ...] = ("fail", "unknown", "warn", "ok")
@@ -21,6 +21,8 @@ class GateAnswer(Model):
     """One sentence for all findings."""
     hint: str = ""
     """The next thing to type, when the status is not ok."""
+    at: float = 0.0
+    """Unix time at which it was asked."""
     ms: float = 0.0
     """How long it took, in milliseconds."""
     findings: tuple[Finding, ...] = ()
@@ -29,6 +31,45 @@ class GateAnswer(Model):
     def blocks(self) -> bool:
         """True when this gate forbids a deployment."""
         return self.status in ("fail", "unknown")
+
+
+class Evidence(Model):
+    """What the gates said, with everything that must not have moved when a deployment relies on it."""
+
+    environment: str
+    commit: str = ""
+    """What would be deployed; empty = not known, or nobody has asked for it."""
+    uncommitted: tuple[str, ...] = ()
+    """Paths that were not as in that commit: what was said of the commit says little of them."""
+    config: str
+    """SHA-256 of everything that fairlead.yml said."""
+    services: tuple[str, ...] = ()
+    """What the plan would bring out, `service release`; empty = they were asked without a plan, of everything."""
+    gates: tuple[GateAnswer, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of its canonical JSON: its name, here and in the record of a run."""
+        return sha256(self.to_json())
+
+    def holds_for(self, other: Evidence) -> bool:
+        """Nothing has moved between the two."""
+        same = (self.environment, self.commit, self.config) == (other.environment, other.commit, other.config)
+        whole = bool(self.commit) and not self.uncommitted and not other.uncommitted
+        return same and whole and self.services in ((), other.services)
+
+
+class Passed(Model):
+    """With what right a run began."""
+
+    evidence: str = ""
+    """Hash of what they said; empty = they were not asked."""
+    overridden: tuple[str, ...] = ()
+    """Gates that said no, or could not say yes, and that a person has overridden."""
+
+
+NOBODY_ASKED = Passed()
+"""A run that is no deployment, or whose gates nobody asked."""
 
 
 def worst(findings: Sequence[Finding]) -> Status:

@@ -179,6 +179,10 @@ class Plan(Model):
     project: str
     environment: str
     lock_host: str
+    commit: str = ""
+    """What it was made from, where gates are asked of a commit; what they say of another one does not count."""
+    uncommitted: tuple[str, ...] = ()
+    """Paths that were not as in that commit when it was made."""
     accounts: dict[str, Account]
     """Every account the plan's steps or checks use, and those they jump through."""
     services: tuple[ServiceChange, ...]

@@ -33,6 +33,10 @@ class Entry(Model):
     environment: str = ""
     sick: tuple[str, ...] = ()
     """run: services that were not healthy before anything was changed; a way back need not prove them healthy."""
+    evidence: str = ""
+    """run: the hash of what the gates said before it began."""
+    overridden: tuple[str, ...] = ()
+    """run: gates that were in the way and that a person has overridden; `says` has the reason."""
     absent: tuple[str, ...] = ()
     """run: databases that did not answer before anything was changed; they cannot be lost any more."""
     data: tuple[str, ...] = ()

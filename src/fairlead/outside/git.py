@@ -31,23 +31,28 @@ class WorkingCopy(Model):
     """Paths that differ from the commit, or that git does not know."""
 
 
-async def working_copy(folder: Path, remote: str = "origin") -> WorkingCopy:
-    """Ask git; changes nothing. Raises NotReady where `folder` is in no working copy, or nothing was committed yet."""
+async def working_copy(folder: Path, remote: str = "origin", commit: str = "") -> WorkingCopy:
+    """Ask git; changes nothing. `commit`: of another one than the one that is checked out.
+
+    Raises NotReady where `folder` is in no working copy, nothing was committed yet, or git does not have that commit.
+    """
     status, log, url = await asyncio.gather(
         _git(folder, "status", "--porcelain=v2", "--branch", "-z"),
-        _git(folder, "log", "-1", "--no-show-signature", "--format=%H %ct"),
+        _git(folder, "log", "-1", "--no-show-signature", "--format=%H %ct", commit or "HEAD", "--"),
         _git(folder, "remote", "get-url", "--", remote),
     )
     if not status.ok:
         raise NotReady(f"git does not know {folder}: {status.last_words}", "is it a working copy? type: git status")
-    commit, _, time = log.stdout.strip().partition(" ")
-    if not log.ok or not _COMMIT.fullmatch(commit) or not time.isdigit():
+    found, _, time = log.stdout.strip().partition(" ")
+    if commit and found != commit:
+        raise NotReady(f"git does not have the commit {commit[:12]} that the plan was made from", "type: git fetch")
+    if not log.ok or not _COMMIT.fullmatch(found) or not time.isdigit():
         raise NotReady("nothing was committed here yet, so there is no commit to ask about", "type: git log -1")
     branch, changed = _status(status.stdout)
     return WorkingCopy(
-        commit=commit,
+        commit=found,
         committed=float(time),
-        branch=branch or ci_branch(commit),
+        branch=branch or ci_branch(found),
         remote=url.stdout.strip() if url.ok else "",
         changed=changed,
     )

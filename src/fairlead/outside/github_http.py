@@ -227,7 +227,7 @@ class GitHubHttp:
                 limits=httpx.Limits(max_connections=4),  # more at once would meet a secondary limit
                 headers={
                     "User-Agent": "fairlead",
-                    "Accept": "application/vnd.github+json",
+                    "Accept": "application/vnd.github+json, application/json;q=0.9",
                     "X-GitHub-Api-Version": VERSION,
                 },
             )

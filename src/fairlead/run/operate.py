@@ -14,12 +14,14 @@ from fairlead.errors import Damaged, FairleadError, Fenced, Halted, Moved
 from fairlead.journal.history import deployment_of
 from fairlead.journal.target import HeldBy, State
 from fairlead.model import (
+    NOBODY_ASKED,
     Deployment,
     Entry,
     ErrorShare,
     Event,
     Finding,
     Lease,
+    Passed,
     Plan,
     RecordLine,
     Sample,
@@ -60,6 +62,8 @@ class Context:
     proof: Callable[[str, list[Finding]], None] = lambda run, findings: None
     written: Written = nobody_knows
     """What was written to databases since the first of the backups with these labels that counts."""
+    passed: Passed = NOBODY_ASKED
+    """What the gates said, or who has overridden them; for the record."""
     ended: Callable[[str, list[RecordLine], Plan], None] = lambda run, lines, plan: None
     """Hears of a run that has ended, with its whole record."""
 
@@ -111,6 +115,8 @@ async def _first_line(plan: Plan, ctx: Context, reason: str) -> Entry:
         who=ctx.who,
         says=reason,
         sick=sick,
+        evidence=ctx.passed.evidence,
+        overridden=ctx.passed.overridden,
         absent=tuple(finding.subject for finding in blockers(reached)),
     )
 

@@ -21,7 +21,9 @@ async def copy_of(context: GateContext) -> WorkingCopy:
 
     async def find() -> WorkingCopy:
         remote = context.installation.github.remote if context.installation.github else "origin"
-        return await working_copy(context.base, remote)
+        copy = await working_copy(context.base, remote, context.commit)
+        # Of a plan it counts what was not committed when it was made, not what is now.
+        return copy.model_copy(update={"changed": context.uncommitted}) if context.commit else copy
 
     return await context.once("working copy", find)
 

@@ -6,17 +6,28 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import click
 
-from fairlead.app import DataWish, Fairlead, read_plan, write_plan
+from fairlead.app import DataWish, Fairlead, Readiness, read_plan, write_plan
 from fairlead.errors import CallError, FairleadError, Moved, NotReady, Refused
-from fairlead.model import Deployment, Ledger, Plan, why_not
+from fairlead.model import Deployment, Ledger, Passed, Plan, why_not
 from fairlead.surfaces.cli import lines
 from fairlead.surfaces.cli.frame import command, emit_json, options
 
 UNCHANGED = "nothing to change: everything is live already"
+
+
+class Consent(TypedDict):
+    """What a person has said to a deployment."""
+
+    yes: bool
+    reason: str
+    no_watch: bool
+    overridden: tuple[str, ...]
+
+
 EXITS = {"done": 0, "back": 3, "closed": 0, "nothing": 0, "open": 4}
 
 
@@ -58,22 +69,21 @@ async def plan(app: Fairlead, as_json: bool, services: tuple[str, ...], out: Pat
 @click.option(
     "--plan", "plan_file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A plan made before."
 )
+@click.option(
+    "--override", "overridden", multiple=True, metavar="GATE", help="Start though this gate says no; says why."
+)
 @approval
 @options
 @command
 async def deploy(
-    app: Fairlead,
-    as_json: bool,
-    services: tuple[str, ...],
-    plan_file: Path | None,
-    yes: bool,
-    reason: str,
-    no_watch: bool,
+    app: Fairlead, as_json: bool, services: tuple[str, ...], plan_file: Path | None, **how: Unpack[Consent]
 ) -> int:
     """Prepare, plan, ask, stage, activate in order, watch; on failure everything goes back by itself.
 
     Example: fairlead deploy -e production --reason "release 42"
     """
+    reason, overridden = how["reason"], how["overridden"]
+    _must_say_why(overridden, reason)
     if plan_file and services:
         raise CallError("a plan file names its services itself", "leave the services out")
     async with _unless_busy(app):
@@ -81,14 +91,37 @@ async def deploy(
         if not made.steps:
             await app.must_be_free()
             return nothing(as_json, UNCHANGED)
-        told = await app.readiness.ask()
+        told = await app.readiness.ask(made)
         if any(one.gate == "lock" and one.status == "fail" for one in told.gates):
             await app.must_be_free()
-        if not told.ok:
-            click.echo("\n".join(lines.noted(told.blocking)), err=True)
-            raise NotReady(f"not ready: {why_not(told.findings)}", "`fairlead ready` shows all gates")
-    approve(app, made, yes=yes, from_file=plan_file is not None)
-    return await ended(app, await app.deploy(made, reason=reason, watch=not no_watch), as_json)
+        passed = _passed(told, overridden)
+    approve(app, made, yes=how["yes"], from_file=plan_file is not None)
+    done = await app.deploy(made, reason=reason, watch=not how["no_watch"], passed=passed)
+    return await ended(app, done, as_json)
+
+
+def _must_say_why(overridden: tuple[str, ...], reason: str) -> None:
+    if overridden and not reason.strip():
+        raise CallError("who overrides a gate says why", "`--override GATE --reason TEXT`; it goes into the record")
+    if "lock" in overridden:
+        raise CallError("the lock cannot be overridden", "`fairlead lock show` says who holds it")
+
+
+def _passed(told: Readiness, overridden: tuple[str, ...]) -> Passed:
+    """With what right the deployment begins. Raises NotReady where a gate blocks that nobody has overridden."""
+    if unknown := set(overridden) - {one.gate for one in told.gates}:
+        raise CallError(
+            f"no gate {min(unknown)!r} was asked", f"there are: {', '.join(one.gate for one in told.gates)}"
+        )
+    blocking = [one for one in told.blocking if one.gate not in overridden]
+    if blocking:
+        click.echo("\n".join(lines.noted(blocking)), err=True)
+        findings = (finding for one in blocking for finding in one.findings)
+        raise NotReady(f"not ready: {why_not(findings)}", "`fairlead ready` shows all gates")
+    used = tuple(one.gate for one in told.blocking)
+    for one in told.blocking:
+        click.echo(f"! {one.gate} is overridden: {lines.ascii_path(one.says)}", err=True)
+    return Passed(evidence=told.evidence, overridden=used)
 
 
 @asynccontextmanager

@@ -177,7 +177,15 @@ def _end(shown: Plan, expected: WayBackTime) -> list[str]:
         watched += f"; one of {len(shown.guards)} databases that is lost meanwhile will {then}"
     steps = len(shown.way_back) + len(shown.data.steps)
     back = f"way back: {steps} steps, {shown.way_back_hash[:12]}{', ' + _expected(expected) if steps else ''}"
-    return ["", watched, back, *(f"! {remark}" for remark in shown.remarks), f"plan {shown.hash}"]
+    commit = [f"commit {shown.commit}{_uncommitted(shown)}"] if shown.commit else []
+    return ["", watched, back, *commit, *(f"! {remark}" for remark in shown.remarks), f"plan {shown.hash}"]
+
+
+def _uncommitted(shown: Plan) -> str:
+    """That what goes out may differ from its commit belongs to the approval."""
+    paths = ", ".join(map(ascii_path, shown.uncommitted[:3]))
+    more = f" and {len(shown.uncommitted) - 3} more" if len(shown.uncommitted) > 3 else ""
+    return f", but not all of it is committed: {paths}{more}" if paths else ""
 
 
 def _expected(back: WayBackTime) -> str:
@@ -199,7 +207,8 @@ def deployment(one: Deployment) -> str:
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(one.started))
     took = f"{one.ended - one.started:.0f} s" if one.ended else "not ended"
     why = f": {ascii_path(one.why_back)}" if one.why_back else ""
-    return f"{one.id}  {when} UTC  {one.kind} {one.state}  {', '.join(one.services)}  {took}  {one.who}{why}"
+    by_hand = f"  overridden: {', '.join(one.overridden)}" if one.overridden else ""
+    return f"{one.id}  {when} UTC  {one.kind} {one.state}  {', '.join(one.services)}  {took}  {one.who}{why}{by_hand}"
 
 
 def backup(one: Backup) -> str:

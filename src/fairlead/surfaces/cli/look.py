@@ -41,7 +41,7 @@ async def ready(app: Fairlead, as_json: bool) -> int:
     """
     told = await app.readiness.ask()
     if as_json:
-        emit_json({"ok": told.ok, "gates": told.gates, "findings": told.findings})
+        emit_json({"ok": told.ok, **told.model_dump(mode="json"), "findings": told.findings})
     else:
         click.echo("\n".join(lines.readiness(told)))
     return 0 if told.ok else 1
