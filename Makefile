@@ -1,11 +1,13 @@
 # Every target sets itself up. `make help` says what there is.
 # ARGS is passed on: make demo ARGS="--broken crm", make test ARGS="tests/config -k yaml".
+# `make test` alone shares the tests out, file by file, among JOBS processes; a part of them runs in one.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint prove bench lab lab-down docs requirements clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
 export VENV
+JOBS ?= 3
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -18,7 +20,7 @@ demo: setup ## tell the whole story on this machine: no root, no servers, no con
 
 test: ## all tests, against a real sshd, real files, real processes
 	@scripts/setup.sh dev servers
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n $(JOBS) --dist loadfile --no-loadscope-reorder)
 
 lint: ## format, style, types, the spine's contracts, and whether the reference is current
 	@scripts/setup.sh dev

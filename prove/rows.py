@@ -19,7 +19,8 @@ def experiment(scale: float, seed: int) -> Iterable[Row]:
     del scale, seed
     with tempfile.TemporaryDirectory(prefix="fl-prove-") as folder:
         report = Path(folder) / "report.xml"
-        subprocess.run([sys.executable, "-m", "pytest", "-m", "long", "-q", f"--junitxml={report}"], cwd=ROOT)
+        shared = ("-n", "3", "--dist", "loadfile")
+        subprocess.run([sys.executable, "-m", "pytest", "-m", "long", "-q", *shared, f"--junitxml={report}"], cwd=ROOT)
         cases = list(ElementTree.parse(report).iter("testcase")) if report.exists() else []
     if not cases:
         yield Row("rows marked long", 0, ["no row was run; again with `pytest -m long`"])

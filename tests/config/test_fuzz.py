@@ -20,7 +20,7 @@ from fairlead.errors import ConfigError
 EXAMPLE = (files("fairlead.config") / "examples" / "plesk.yml").read_text("utf-8")
 LINES = [line for line in EXAMPLE.split("\n") if line.strip() and not line.lstrip().startswith("#")]
 POSITION = re.compile(r"fairlead\.yml:[1-9][0-9]*:[1-9][0-9]*: [^ ].*")
-ROUNDS = int(os.environ.get("FAIRLEAD_FUZZ", "300"))
+ROUNDS = int(os.environ.get("FAIRLEAD_FUZZ", "100"))
 """How many mutations are tried; `make prove` tries more, and other ones each time."""
 
 HOSTILE = [

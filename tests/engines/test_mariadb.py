@@ -286,9 +286,9 @@ async def test_what_else_may_listen_there(
 
 
 async def test_no_socket(here: Place, server: MariaDB) -> None:
-    (here.home / ".my.cnf").write_text(f"[client]\nsocket={here.home}/none\npassword=other\n")
+    (here.home / ".my.cnf").write_text("[client]\nsocket=/nowhere/s\npassword=other\n")
     told = await cause(here, server.spec(address="localhost", port=3306))
-    assert told == f"fail: there is no socket {here.home}/none: no server runs here, or its socket lies elsewhere"
+    assert told == "fail: there is no socket /nowhere/s: no server runs here, or its socket lies elsewhere"
 
 
 async def test_localhost_means_the_socket_that_the_host_names(here: Place, server: MariaDB) -> None:

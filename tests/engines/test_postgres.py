@@ -621,10 +621,10 @@ async def test_what_a_killed_backup_left_is_taken_over(here: Place, server: Post
 async def test_a_stopped_backup_removes_its_half_copy_and_its_processes(here: Place, server: Postgres) -> None:
     with locked(server):
         task = asyncio.create_task(postgres.backup(here.host, [server.spec()], secrets()))
-        assert await until(lambda: bool(mentioning("lock-wait-timeout")))
+        assert await until(lambda: bool(mentioning("lock-wait-timeout", str(server.port))))
         task.cancel()
         await asyncio.wait({task})
-        assert await until(lambda: not left_in(here) and not mentioning("lock-wait-timeout"))
+        assert await until(lambda: not left_in(here) and not mentioning("lock-wait-timeout", str(server.port)))
 
 
 # -- secrets
@@ -639,7 +639,7 @@ async def test_the_password_is_in_no_argument_environment_or_file(here: Place, s
     search = Search([mark])
     with locked(server):
         task = asyncio.create_task(postgres.backup(here.host, [database], secrets(PG_MARKED=mark.value)))
-        assert await until(lambda: bool(mentioning("lock-wait-timeout")))
+        assert await until(lambda: bool(mentioning("lock-wait-timeout", str(server.port))))
         for process in Path("/proc").glob("[0-9]*"):
             for name in ("cmdline", "environ"):
                 try:

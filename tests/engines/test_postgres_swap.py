@@ -295,7 +295,7 @@ async def killed_and_mended(
     await trial.well(*(["shadow_undo"] if act == "shadow" else ACTS[act][1:]))
     started = asyncio.create_task(trial.run(act, *(kills or ())))
     if not kills:
-        assert await until(lambda: any(map(is_python, mentioning(trial.kept))))
+        assert await until(lambda: any(map(is_python, mentioning(trial.kept, str(trial.server.port)))))
         await asyncio.sleep(0.25)
         kill(trial, family=True)
     await asyncio.wait({started})
@@ -322,7 +322,7 @@ def is_python(pid: int) -> bool:
 
 def kill(trial: Trial, *, family: bool) -> None:
     """The program, or all that it has started too."""
-    for pid in mentioning(trial.kept):
+    for pid in mentioning(trial.kept, str(trial.server.port)):
         if is_python(pid):
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split() if family else []
             for one in (pid, *map(int, children)):

@@ -17,12 +17,13 @@ def alive(pid: int) -> bool:
         return False
 
 
-def mentioning(text: str) -> list[int]:
-    """Processes that have `text` in their command line."""
+def mentioning(*texts: str) -> list[int]:
+    """Processes that have all `texts` in their command line; one of them must be the test's own, such as a port."""
     found = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            if text.encode() in file.read_bytes() and alive(int(file.parent.name)):
+            words = file.read_bytes()
+            if all(text.encode() in words for text in texts) and alive(int(file.parent.name)):
                 found.append(int(file.parent.name))
     return found
 
