@@ -91,7 +91,7 @@ ABOUT = {
             2: COMMON[2],
         },
         "`changes` (number), `deployment` ([Deployment](#deployment), or null), `hash`, `plan` ([Plan](#plan)), "
-        "`findings` (list of [Finding](#finding)), `databases` (by group: how many are as they are to be, of how many); "
+        "`findings` (list of [Finding](#finding)), `databases` (by group: how many are as they are to be, and all); "
         "with --sql `sql` (by group: list of statements)",
     ),
     "db ledger": About({0: "told", **COMMON}, "`ledgers` (list of [Ledger](#ledger))"),

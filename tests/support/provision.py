@@ -296,8 +296,8 @@ class Postgres:
         return self.sql(
             "select rolsuper, rolcreatedb, rolcreaterole, (select string_agg(pg_get_userbyid(roleid), ' ') from "
             "pg_auth_members where member = r.oid), (select string_agg(pg_get_userbyid(member), ' ') from "
-            "pg_auth_members where roleid = r.oid), (select datacl from pg_database where datname = 'mo_crm') from pg_roles r "
-            "where rolname = 'svc_crm'"
+            "pg_auth_members where roleid = r.oid), (select datacl from pg_database where datname = 'mo_crm') from "
+            "pg_roles r where rolname = 'svc_crm'"
         )
 
     def kept(self) -> list[str]:
