@@ -83,6 +83,17 @@ ABOUT = {
         "`deployment` ([Deployment](#deployment)), `kept` (label by database), `ledgers` (list of [Ledger](#ledger)); "
         "with --into `ok`, `finding` ([Finding](#finding))",
     ),
+    "db provision": About(
+        {
+            **CHANGED,
+            0: "everything is as fairlead.yml says",
+            1: "not everything is, or a server could not be asked; with --sql nothing was made",
+            2: COMMON[2],
+        },
+        "`changes` (number), `deployment` ([Deployment](#deployment), or null), `hash`, `plan` ([Plan](#plan)), "
+        "`findings` (list of [Finding](#finding)), `databases` (by group: how many are as they are to be, and all); "
+        "with --sql `sql` (by group: list of statements)",
+    ),
     "db ledger": About({0: "told", **COMMON}, "`ledgers` (list of [Ledger](#ledger))"),
     "db kept": About({0: "told", **COMMON}, "`beside` (list of [Beside](#beside), each also with `until`, a day)"),
     "db prune": About(

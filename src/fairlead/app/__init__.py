@@ -12,12 +12,14 @@ from fairlead.app.tools import (
     write_starter,
 )
 from fairlead.journal.target import State as LockState
+from fairlead.plan.provision import Provision
 from fairlead.run.runner import DataWish
 
 __all__ = [
     "DataWish",
     "Fairlead",
     "LockState",
+    "Provision",
     "Readiness",
     "Status",
     "json_schema",

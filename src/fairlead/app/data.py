@@ -8,12 +8,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fairlead.checks.databases import check_databases
+from fairlead.checks.privileges import check_privileges
 from fairlead.config import DatabaseSpec
-from fairlead.engines import ENGINES, Spare, store
+from fairlead.engines import ENGINES, PROVISIONERS, Spare, store
 from fairlead.errors import CallError, FairleadError, NotReady
 from fairlead.model import Backup, Beside, Finding, Ledger, Plan, as_where
 from fairlead.plan.beside import expired, last_day, look_beside
 from fairlead.plan.data import Chosen
+from fairlead.plan.provision import Provision, plan_provision, wishes
 from fairlead.plan.prune import plan_prune
 from fairlead.plan.restore import plan_restore, plan_undo, restore_label
 from fairlead.run.runner import DataWish
@@ -145,6 +147,48 @@ class Data:
 
         self._app.remake = make
         return await make()
+
+    async def plan_provision(self, names: Iterable[str], *, reduce: bool = False) -> Provision:
+        """What it takes to have databases and their accounts as fairlead.yml says; names of databases or of groups.
+
+        `reduce`: what accounts may too much is taken from them. Looks at the servers, changes nothing.
+        """
+        several = wishes(self._app.installation, self._meant(names), reduce=reduce)
+
+        async def make() -> Provision:
+            app = self._app
+            return await plan_provision(app.installation, app.environment, several, app.hosts, app.secrets)
+
+        async def again() -> Plan:
+            return (await make()).plan
+
+        self._app.remake = again
+        return await make()
+
+    def provision_script(self, names: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
+        """By group, statements that an administrator may type instead; without passwords."""
+        several = wishes(self._app.installation, self._meant(names))
+        return [
+            (wish.group.name, PROVISIONERS[wish.group.engine].script(wish))
+            for wish in several
+            if wish.group.made_by == "fairlead"
+        ]
+
+    async def privileges(self) -> list[Finding]:
+        """Can each service of the installation log in, do exactly what it is to, and nothing else?"""
+        installation = self._app.installation
+        return await check_privileges(wishes(installation, installation.databases), self._app.hosts, self._app.secrets)
+
+    def _meant(self, names: Iterable[str]) -> list[DatabaseSpec]:
+        """The environment's databases on servers, or those named, one by one or by their group."""
+        own, wanted = self._app.own_databases(), list(names)
+        groups = {one.group for one in own}
+        chosen = self.named(name for name in wanted if name not in groups)
+        by_group = [one for one in own if one.group in wanted]
+        if not wanted or not by_group:
+            return chosen
+        named = chosen if set(wanted) - groups else []
+        return [one for one in own if one in named or one in by_group]
 
     async def _kept_under(self, databases: Iterable[DatabaseSpec]) -> dict[str, str]:
         """The labels of the last swaps that stand."""

@@ -259,7 +259,7 @@ class Fairlead:
 
         Raises NotReady when those artifacts are not on this machine and the sources here do not lead to them.
         """
-        if plan.kind in ("rollback", "restore", "prune"):
+        if plan.kind in ("rollback", "restore", "prune", "provision"):
             return await self.remake()
         if plan.kind == "adopt":
             return _as_seen(plan, await self.plan_adopt(plan.services[0].service))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from fairlead.engines import mariadb, postgres, sqlite
+from fairlead.engines import mariadb, mariadb_admin, postgres, postgres_admin, sqlite
+from fairlead.engines.admin import Provisioner
 from fairlead.engines.engine import Engine, Made, Spare
 
 ENGINES: dict[str, Engine] = {"mariadb": mariadb, "postgres": postgres, "sqlite": sqlite}
 """By the word that fairlead.yml uses."""
 
-__all__ = ["ENGINES", "Engine", "Made", "Spare"]
+PROVISIONERS: dict[str, Provisioner] = {"mariadb": mariadb_admin, "postgres": postgres_admin}
+"""Those whose databases are made on a server."""
+
+__all__ = ["ENGINES", "PROVISIONERS", "Engine", "Made", "Provisioner", "Spare"]

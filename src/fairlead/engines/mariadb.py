@@ -36,7 +36,7 @@ LONGEST_NAME = 64
 
 async def ping(host: Host, databases: Sequence[DatabaseSpec], secrets: Secrets) -> list[Finding]:
     """Log in to each database with the services' account, all in one round trip; in the order of `databases`."""
-    keys = await _Keys.of(databases, secrets, maintenance=False)
+    keys = await Keys.of(databases, secrets, maintenance=False)
     able = [one for one in databases if one.name not in keys.missing]
     args = {"databases": [keys.item(one) for one in able], "limit": PING_LIMIT}
     text = keys.text
@@ -59,7 +59,7 @@ async def backup(
     maintenance account where there is one.
     """
     here = [one for one in databases if one.store.host == one.host]
-    keys = await _Keys.of(here, secrets, maintenance=True, check="backup")
+    keys = await Keys.of(here, secrets, maintenance=True, check="backup")
     able = [one for one in here if one.name not in keys.missing]
     args = store.to_back_up((keys.item(one) for one in able), label, spare)
     lines = await store.ask(host, "mariadb", "backup", args, store.BACKUP_LIMIT, secrets=keys.text) if able else []
@@ -72,7 +72,7 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
 
     Its events are there and not enabled. Where it fails, what was made is dropped again.
     """
-    keys = await _Keys.of([database], secrets, maintenance=True, check="restore")
+    keys = await Keys.of([database], secrets, maintenance=True, check="restore")
     if database.name in keys.missing:
         return keys.missing[database.name]
     args = {
@@ -254,7 +254,7 @@ async def _tables(host: Host, database: DatabaseSpec, ask: Command) -> tuple[Tab
     return tuple(TableLedger.model_validate(table) for table in line["tables"])
 
 
-class _Keys:
+class Keys:
     """The passwords of one call: opened once each, sent as lines, named by their number."""
 
     def __init__(self, maintenance: bool) -> None:
@@ -266,7 +266,7 @@ class _Keys:
     @classmethod
     async def of(
         cls, databases: Iterable[DatabaseSpec], secrets: Secrets, *, maintenance: bool, check: str = "database"
-    ) -> _Keys:
+    ) -> Keys:
         """Open what these databases need; for one whose secret is missing there is a finding instead."""
         keys = cls(maintenance)
         for one in databases:
@@ -339,7 +339,7 @@ def _reserved(database: DatabaseSpec, line: store.Line) -> tuple[str, str, str]:
     return "ok", "", ""
 
 
-def _made(host: Host, database: DatabaseSpec, keys: _Keys, line: store.Line | None) -> Made:
+def _made(host: Host, database: DatabaseSpec, keys: Keys, line: store.Line | None) -> Made:
     if database.store.host != database.host:
         return store.made_elsewhere(database)
     if database.name in keys.missing:

@@ -36,7 +36,7 @@ async def ping(host: Host, databases: Sequence[DatabaseSpec], secrets: Secrets) 
     What is wrong is told by the first layer that fails: name, port, firewall, TLS, pg_hba.conf, password, database,
     privilege, connections.
     """
-    work = await _Work.of(databases, secrets, maintenance=False)
+    work = await Work.of(databases, secrets, maintenance=False)
     args = {"databases": work.items, "limit": PING_LIMIT}
     lines = await work.ask(host, "ping", args, PING_LIMIT + 15)
     answers = {line.get("database"): line for line in lines}
@@ -60,7 +60,7 @@ async def backup(
     maintenance account where there is one.
     """
     here = [one for one in databases if one.store.host == one.host]
-    work = await _Work.of(here, secrets, maintenance=True)
+    work = await Work.of(here, secrets, maintenance=True)
     lines = await work.ask(host, "backup", store.to_back_up(work.items, label, spare), store.BACKUP_LIMIT)
     answers = {line.get("database"): line for line in lines}
     return [_made(host, one, work, answers.get(one.name)) for one in databases]
@@ -72,7 +72,7 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
     Owner, privileges and settings are those of the database that was dumped. Until it is proven it has another name,
     and where it fails it is dropped again.
     """
-    work = await _Work.of([database], secrets, maintenance=True)
+    work = await Work.of([database], secrets, maintenance=True)
     if missing := work.missing.get(database.name):
         return _fail("restore", database, missing)
     chosen_words = {"name": chosen.database, "manifest": chosen.manifest, "sha256": chosen.sha256}
@@ -225,7 +225,7 @@ async def _tables(
     host: Host, database: DatabaseSpec, secrets: Secrets, verb: str, words: Mapping[str, object]
 ) -> tuple[TableLedger, ...]:
     """The program's answer about one database, table by table."""
-    work = await _Work.of([database], secrets, maintenance=True)
+    work = await Work.of([database], secrets, maintenance=True)
     if missing := work.missing.get(database.name):
         raise missing
     args = {"name": database.name, "server": work.items[0], **words}
@@ -236,22 +236,22 @@ async def _tables(
     raise NotReady(f"{database.name}: the comparison gave no answer")
 
 
-class _Work:
+class Work:
     """The databases of one call that can be asked about, their passwords, and what is missing for the others."""
 
     def __init__(self) -> None:
         self.items: list[dict[str, object]] = []
         self.missing: dict[str, NotReady] = {}
-        self._lines = b""
+        self.lines = b""
 
     @classmethod
-    async def of(cls, databases: Sequence[DatabaseSpec], secrets: Secrets, *, maintenance: bool) -> _Work:
+    async def of(cls, databases: Sequence[DatabaseSpec], secrets: Secrets, *, maintenance: bool) -> Work:
         """Open what these databases need: one line of a password file for each."""
         work = cls()
         for one in databases:
             ref = store.account(one, maintenance)[1]
             try:
-                work._lines += await secrets.rendered(_as_line(ref)) if ref else b"\n"
+                work.lines += await secrets.rendered(_as_line(ref)) if ref else b"\n"
             except NotReady as error:
                 work.missing[one.name] = error
             else:
@@ -262,7 +262,7 @@ class _Work:
         """The program's answers; none where there is nothing to ask about."""
         if not self.items:
             return []
-        return await store.ask(host, "postgres", verb, args, timeout, secrets=self._lines)
+        return await store.ask(host, "postgres", verb, args, timeout, secrets=self.lines)
 
 
 def _as_line(ref: SecretRef) -> SecretRef:
@@ -301,7 +301,7 @@ def _reached(host: Host, database: DatabaseSpec, answers: dict[object, store.Lin
     return Finding.model_validate(words | seen | {"status": "ok", "says": says})
 
 
-def _made(host: Host, database: DatabaseSpec, work: _Work, line: store.Line | None) -> Made:
+def _made(host: Host, database: DatabaseSpec, work: Work, line: store.Line | None) -> Made:
     if database.store.host != database.host:
         return store.made_elsewhere(database)
     if missing := work.missing.get(database.name):

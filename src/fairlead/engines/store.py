@@ -97,10 +97,20 @@ def backup_label(change: str, seen: Iterable[Backup]) -> str:
 
 
 async def ask(
-    host: Host, engine: str, verb: str, args: Mapping[str, object], timeout: float, *, secrets: bytes = b""
+    host: Host,
+    engine: str,
+    verb: str,
+    args: Mapping[str, object],
+    timeout: float,
+    *,
+    secrets: bytes = b"",
+    brings: str = "",
 ) -> list[Line]:
-    """Run one verb of an engine's program and return its lines; `secrets` is what it reads on standard input."""
-    text = program(engine).encode()
+    """Run one verb of an engine's program and return its lines; `secrets` is what it reads on standard input.
+
+    `brings`: another program in its place.
+    """
+    text = (brings or program(engine)).encode()
     command = Command(argv=("python3", "-c", _READ, str(len(text)), verb, canonical(args)), timeout=timeout)
     result = await host.run(command, stdin=text + secrets)
     lines = [line for text in result.stdout.splitlines() if (line := _line(text)) is not None]

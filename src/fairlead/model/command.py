@@ -11,7 +11,7 @@ class SecretRef(Model):
     """The *name* of a secret. Plans, records and logs may hold it; only `outside/` opens it."""
 
     name: str
-    form: Literal["plain", "pgpass", "mariadb"] = "plain"
+    form: Literal["plain", "pgpass", "mariadb", "mariadb_hash"] = "plain"
     """How it is written for the program that reads it: see `outside/secret_forms.py`."""
 
 
@@ -21,8 +21,8 @@ class Command(Model):
     argv: tuple[str, ...]
     cwd: str = ""
     """Folder to run in, relative to the account's home unless absolute; empty = the home."""
-    stdin: SecretRef | None = None
-    """A secret handed over on standard input, never in argv or environment."""
+    stdin: SecretRef | tuple[SecretRef, ...] | None = None
+    """A secret, or several one after the other, handed over on standard input, never in argv or environment."""
     timeout: float = 60.0
     """Seconds after which the command is ended and counts as failed."""
 

@@ -14,7 +14,7 @@ class Finding(Model):
     """What a check saw. Not knowing counts as no."""
 
     check: str
-    """Which check, from the names in `checks/`: `host`, `http`, `identity`, `database`, `backup`, `tree`, ..."""
+    """Which check, from the names in `checks/`: `host`, `http`, `identity`, `database`, `backup`, `privileges`, ..."""
     subject: str
     """What was looked at: a service, a host, a database."""
     status: Status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 
 from fairlead.errors import NotReady
@@ -38,4 +39,15 @@ def _mariadb(name: str, value: str) -> bytes:
     return f'password="{value}"\n'.encode()
 
 
-_FORMS: Mapping[str, Callable[[str, str], bytes]] = {"plain": _plain, "pgpass": _pgpass, "mariadb": _mariadb}
+def _mariadb_hash(name: str, value: str) -> bytes:
+    """What MariaDB keeps of a password (mysql_native_password): who sets it there need not be told the password."""
+    once = hashlib.sha1(value.encode()).digest()  # noqa: S324 - the server's own algorithm
+    return f"*{hashlib.sha1(once).hexdigest().upper()}\n".encode()  # noqa: S324
+
+
+_FORMS: Mapping[str, Callable[[str, str], bytes]] = {
+    "plain": _plain,
+    "pgpass": _pgpass,
+    "mariadb": _mariadb,
+    "mariadb_hash": _mariadb_hash,
+}

@@ -72,7 +72,8 @@ class Secrets:
 
     async def stdin_of(self, command: Command) -> bytes:
         """What the command's `stdin` stands for, exactly; nothing when it has none."""
-        return await self.rendered(command.stdin) if command.stdin else b""
+        refs = (command.stdin,) if isinstance(command.stdin, SecretRef) else command.stdin or ()
+        return b"".join([await self.rendered(ref) for ref in refs])
 
     def settings(self) -> dict[str, str]:
         """What `${NAME}` in fairlead.yml may stand for: the environment and dotenv sources, by name."""

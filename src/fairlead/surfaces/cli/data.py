@@ -6,9 +6,9 @@ from typing import TypedDict, Unpack
 
 import click
 
-from fairlead.app import Fairlead
+from fairlead.app import Fairlead, Provision
 from fairlead.errors import CallError, NotReady
-from fairlead.model import Finding, blockers
+from fairlead.model import Deployment, Finding, blockers
 from fairlead.surfaces.cli import lines
 from fairlead.surfaces.cli.change import approve, consent, ended, nothing
 from fairlead.surfaces.cli.frame import command, emit_json, options
@@ -131,6 +131,84 @@ def _new(found: Finding, as_json: bool) -> int:
     else:
         click.echo("\n".join(lines.findings([found])))
     return 1 if found.blocks else 0
+
+
+class _Wish(TypedDict):
+    """What a provisioning is told beside names."""
+
+    reduce: bool
+    sql: bool
+
+
+@db.command(name="provision")
+@click.argument("names", nargs=-1)
+@click.option("--reduce", is_flag=True, help="Also take from accounts what they may too much.")
+@click.option("--sql", is_flag=True, help="Only print statements for an administrator to type; without passwords.")
+@consent
+@options
+@command
+async def provision(
+    app: Fairlead, as_json: bool, names: tuple[str, ...], yes: bool, reason: str, **how: Unpack[_Wish]
+) -> int:
+    """Make databases and accounts as fairlead.yml says, or those named, also by their group; then prove what
+    each account may do. What is there already is never altered.
+
+    Example: fairlead db provision external -e production
+    """
+    if how["sql"]:
+        return _script(app, names, as_json)
+    made = await app.data.plan_provision(names, reduce=how["reduce"])
+    run = None
+    if made.plan.steps:
+        click.echo("\n".join(lines.findings(made.findings)), err=True)
+        approve(app, made.plan, yes=yes, from_file=False)
+        run = await app.deploy(made.plan, reason=reason or "provision", watch=False)
+        if run.state != "done":
+            return await ended(app, run, as_json)
+    else:
+        await app.must_be_free()
+    left = made if run is None else await app.data.plan_provision(names, reduce=how["reduce"])
+    return _provisioned(app, as_json, run, (made, left), await app.data.privileges())
+
+
+def _script(app: Fairlead, names: tuple[str, ...], as_json: bool) -> int:
+    """Statements instead of a run: that is a no, since nothing was made."""
+    several = app.data.provision_script(names)
+    if as_json:
+        emit_json({"sql": dict(several)})
+    else:
+        click.echo("\n".join(line for group, told in several for line in (f"-- {group}", *told)))
+    return 1
+
+
+def _provisioned(
+    app: Fairlead,
+    as_json: bool,
+    run: Deployment | None,
+    plans: tuple[Provision, Provision],
+    found: list[Finding],
+) -> int:
+    """What was changed, what is left to do, and what the accounts of all databases may do."""
+    (made, left), own = plans, {one.subject for one in plans[1].findings}
+    proof = [one for one in found if one.subject in own]
+    counts = _counts(app, found)
+    if as_json:
+        document = {"changes": len(made.plan.steps), "deployment": run, "hash": made.plan.hash, "plan": made.plan}
+        emit_json(document | {"findings": [*left.findings, *proof], "databases": counts})
+    else:
+        told = ", ".join(f"{group} {good}/{total}" for group, (good, total) in counts.items())
+        number = len(made.plan.steps)
+        changes = f"{number} change{'s' * (number != 1)}; {told}"
+        click.echo("\n".join([*lines.findings([*left.findings, *proof]), changes]))
+    return 1 if blockers([*left.findings, *proof]) or left.plan.steps else 0
+
+
+def _counts(app: Fairlead, found: list[Finding]) -> dict[str, tuple[int, int]]:
+    """By group, how many databases are as they are to be, of how many; those of other environments too."""
+    good = {one.subject for one in found if not one.blocks}
+    asked = {one.subject for one in found}
+    groups = {name: [one for one in group.databases if one in asked] for name, group in app.installation.groups.items()}
+    return {name: (len(good & set(names)), len(names)) for name, names in groups.items() if names}
 
 
 @db.command(name="ledger")
