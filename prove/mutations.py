@@ -766,6 +766,13 @@ MUTATIONS = (
         "overridden=(),",
         (READY,),
     ),
+    Mutation(
+        "status calls a gate open that nobody has asked",
+        "app/ready.py",
+        'looks_at=gate.looks_at, status="unknown", says=says',
+        'looks_at=gate.looks_at, status="ok", says=says',
+        (f"{READY}::test_status_does_not_wait_for_slow_gates",),
+    ),
 )
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from fairlead.app import Fairlead
-from fairlead.model import Evidence
+from fairlead.checks import gates
+from fairlead.checks.gate import Gate, GateContext
+from fairlead.model import Evidence, Finding
 from fairlead.outside.clock import FakeClock
 from support.github import OTHER, TOKEN, GitHub, run
 from support.operator import Operator
@@ -281,3 +283,53 @@ def test_readiness_is_one_screen(site: Site) -> None:
     lines = told(site, 0, "ready").splitlines()
     assert [line.split()[1] for line in lines[:-1]] == ["hosts", "lock", "commit", "ci", "behind"]
     assert lines[-1] == "ready for deployment"
+
+
+async def test_status_is_the_activation_report(site: Site) -> None:
+    async with opened(site) as app:
+        told = await app.readiness.status()
+        assert (told.branch, told.commit) == ("main", site.git("rev-parse", "HEAD"))
+        assert (told.gates_open, told.gates_total, told.ready) == (2, 2, True)
+        site.github.runs = [run("test", "failure", head_sha=told.commit)]
+        told = await app.readiness.status()
+        assert (told.gates_open, told.gates_total, told.ready) == (1, 2, False)
+        assert app.store.evidence("test") == [], "it is no question whose answer a deployment may rely on"
+
+
+async def test_status_does_not_wait_for_slow_gates(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[str]()
+
+    def slow(context: GateContext) -> Gate:
+        async def look() -> list[Finding]:
+            asked.append("slow")
+            return [Finding(check="slow", subject="x", status="ok", says="fine")]
+
+        return Gate("behind", "something slow", look, limit=300.0, of_commit=True)
+
+    monkeypatch.setattr(gates, "GATES", {**gates.GATES, "behind": slow})
+    async with opened(site) as app:
+        told = await app.readiness.status()
+        behind = told.gate("behind")
+        assert behind is not None
+        assert (behind.status, asked, told.ready) == ("unknown", [], False)
+        assert "fairlead ready" in behind.hint
+        await app.readiness.ask()
+        told = await app.readiness.status()
+        assert (told.gates_open, told.ready, asked) == (2, True, ["slow"])
+        site.commit("v2")
+        assert not (await app.readiness.status()).ready, "it was said of another commit"
+
+
+def test_status_for_people(site: Site) -> None:
+    said = told(site, 0, "status").splitlines()
+    head = site.git("rev-parse", "HEAD")[:12]
+    assert said[:5] == [
+        "last deployment: none yet",
+        f"branch: main at {head}, CI: ok, ended with success",
+        "databases: 0/0",
+        "ssh: 1/1 accounts can be worked on",
+        "gates: 2/2 open",
+    ]
+    assert said[-1] == "ready to ask `fairlead ready`"
+    site.github.compare = {"status": "behind", "ahead_by": 0, "behind_by": 4}
+    assert "lacks 4 commits of main" in told(site, 1, "status")

@@ -184,7 +184,7 @@ class Fairlead:
 
     async def _copy(self) -> WorkingCopy | None:
         """What the plan will be made from, before any build writes into it; None = nobody asks, or nobody knows."""
-        if not self.environment.gates.ask:
+        if not self.environment.gates.any_asked:
             return None
         try:
             return await working_copy(self.config_path.parent.absolute())

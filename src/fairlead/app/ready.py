@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from fairlead.checks.gate import GateContext, ask_gates
+from fairlead.checks.gate import Gate, GateContext, ask_gates
+from fairlead.checks.gates import ALWAYS_NAMES, gates_of, hosts, lock
 from fairlead.checks.gates import commit as commit_gate
-from fairlead.checks.gates import gates_of, hosts, lock
 from fairlead.checks.run import Asked, together
 from fairlead.errors import FairleadError, NotReady
 from fairlead.model import Deployment, Evidence, Finding, GateAnswer, Model, Plan, blockers, sha256
+from fairlead.outside.git import WorkingCopy
 
 if TYPE_CHECKING:
     from fairlead.app.facade import Fairlead
+
+
+ONLY_TELL = ("commit", "pulls")
+"""Gates that are not counted among those that decide."""
+SLOW = 60.0
+"""Seconds: `status` does not ask a gate that may take longer, and says what it said last."""
 
 
 class Readiness(Model):
@@ -50,14 +57,28 @@ class Status(Model):
     environment: str
     last: Deployment | None
     """The last run of the environment, whatever became of it."""
+    branch: str = ""
+    """Of the working copy; empty = not known, or nobody asks for it."""
+    commit: str = ""
+    """What would be deployed; empty = not known, or nobody asks for it."""
     databases_reachable: int
     databases_total: int
+    gates_open: int = 0
+    """Of the gates that the environment asks for, without those that only tell; slow ones by what they said last."""
+    gates_total: int = 0
+    gates: tuple[GateAnswer, ...] = ()
+    """Those, and those that only tell."""
     findings: tuple[Finding, ...]
+    """Hosts, the lock, and databases that are not ok."""
 
     @property
     def ready(self) -> bool:
         """Nothing that was looked at says no."""
-        return not blockers(self.findings)
+        return not blockers(self.findings) and not any(gate.blocks for gate in self.gates)
+
+    def gate(self, name: str) -> GateAnswer | None:
+        """What a gate says; None = it was not asked for."""
+        return next((one for one in self.gates if one.gate == name), None)
 
 
 class Ready:
@@ -72,9 +93,8 @@ class Ready:
         Of a plan: what gates that an environment asks for said of its commit before counts while nothing has moved.
         """
         async with self._context(plan) as context:
-            wanted = await self._about(context, plan)
-            known = self._known(wanted) if plan else {}
-            gates, now = gates_of(context), self._app.clock.now()
+            wanted, gates, now = await self._about(context, plan), gates_of(context), self._app.clock.now()
+            known = self._known(wanted, gates) if plan else {}
             asked = await ask_gates((one for one in gates if one.name not in known), now)
             told = known | {one.gate: one for one in asked}
         evidence = wanted.model_copy(update={"gates": tuple(told[one.name] for one in gates)})
@@ -83,10 +103,7 @@ class Ready:
 
     async def _about(self, context: GateContext, plan: Plan | None) -> Evidence:
         """What the evidence will be about, before anybody was asked."""
-        copy = None
-        if context.environment.gates.ask:
-            with suppress(NotReady):  # the gates say why
-                copy = await commit_gate.copy_of(context)
+        copy = await self._copy(context)
         return Evidence(
             environment=context.environment.name,
             commit=copy.commit if copy else "",
@@ -95,33 +112,58 @@ class Ready:
             services=tuple(f"{one.service} {one.after}" for one in plan.services) if plan else (),
         )
 
-    def _known(self, wanted: Evidence) -> dict[str, GateAnswer]:
-        """By gate: what those that an environment asks for have said already, if it was a yes and is young enough."""
-        asked, now = self._app.environment.gates, self._app.clock.now()
-        found: dict[str, GateAnswer] = {}
+    async def _copy(self, context: GateContext) -> WorkingCopy | None:
+        """What would be deployed; None = nobody asks for it, or it is not known, and the gates say why."""
+        if context.environment.gates.any_asked:
+            with suppress(NotReady):
+                return await commit_gate.copy_of(context)
+        return None
+
+    def _known(self, wanted: Evidence, gates: Sequence[Gate]) -> dict[str, GateAnswer]:
+        """What those of the gates that judge the commit have said of it already, if it was a yes and young enough."""
+        valid, now = self._app.environment.gates.valid, self._app.clock.now()
+        words, found = [one.name for one in gates if one.of_commit], dict[str, GateAnswer]()
         for evidence in self._app.store.evidence(wanted.environment):
             for one in evidence.gates if evidence.holds_for(wanted) else ():
-                if one.gate in asked.ask and 0 <= now - one.at <= asked.valid:
+                if one.gate in words and 0 <= now - one.at <= valid:
                     found.setdefault(one.gate, one)
         return {word: one for word, one in found.items() if not one.blocks}
 
     async def status(self) -> Status:
-        """The activation report: the last deployment, how many databases answer, connections, an open run."""
+        """The activation report: the last deployment, branch and CI, databases, connections, gates; all at once."""
         async with self._context() as context:
             looks: Iterable[Asked] = [
                 *(Asked("host", name, hosts.look_at(context, name)) for name in hosts.used_hosts(context)),
                 Asked("lock", context.environment.lock_host, lock.lock_is_free(context)),
             ]
-            findings, databases, last = await asyncio.gather(
-                together(looks, hosts.LIMIT), self._app.data.check(), self._last()
+            findings, databases, last, gates, copy = await asyncio.gather(
+                together(looks, hosts.LIMIT),
+                self._app.data.check(),
+                self._last(),
+                self._asked_for(context),
+                self._copy(context),
             )
+        counted = [one for one in gates if one.gate not in ONLY_TELL]
         return Status(
             environment=self._app.environment.name,
             last=last,
+            branch=copy.branch if copy else "",
+            commit=copy.commit if copy else "",
             databases_reachable=sum(not one.blocks for one in databases),
             databases_total=len(databases),
+            gates_open=sum(not one.blocks for one in counted),
+            gates_total=len(counted),
+            gates=gates,
             findings=(*findings, *(one for one in databases if one.status != "ok")),
         )
+
+    async def _asked_for(self, context: GateContext) -> tuple[GateAnswer, ...]:
+        """The gates that the environment asks for; slow ones by what they said last, if that still counts."""
+        several = [one for one in gates_of(context) if one.name not in ALWAYS_NAMES]
+        slow = [one for one in several if one.alone or one.limit > SLOW]
+        known = self._known(await self._about(context, None), slow) if slow else {}
+        told = {one.gate: one for one in await ask_gates(one for one in several if one not in slow)} | known
+        return tuple(told.get(one.name) or _not_asked(one) for one in several)
 
     async def _last(self) -> Deployment | None:
         try:
@@ -148,3 +190,11 @@ class Ready:
             yield context
         finally:
             await context.aclose()
+
+
+def _not_asked(gate: Gate) -> GateAnswer:
+    """Nobody has asked it of this commit; that is no yes."""
+    says = "was not asked lately about what is checked out"
+    return GateAnswer(
+        gate=gate.name, looks_at=gate.looks_at, status="unknown", says=says, hint="`fairlead ready` asks all gates"
+    )

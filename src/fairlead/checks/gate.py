@@ -40,6 +40,8 @@ class Gate:
     """Seconds; a gate that has not answered then is `unknown`."""
     alone: bool = False
     """It measures speed: asked after all others have answered, one at a time."""
+    of_commit: bool = False
+    """What it says is said of the commit, and counts for a while as long as nothing moves."""
 
 
 @dataclass

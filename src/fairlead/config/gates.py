@@ -46,6 +46,11 @@ class GatesSpec(Model):
     valid: float = 900.0
     """Seconds."""
 
+    @property
+    def any_asked(self) -> bool:
+        """The environment asks for more than what is always asked."""
+        return self.model_copy(update={"valid": 900.0}) != GatesSpec()
+
 
 def gates_spec(entry: GatesEntry) -> GatesSpec:
     """The gates that an entry stands for."""

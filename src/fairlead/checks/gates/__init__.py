@@ -22,6 +22,8 @@ from fairlead.checks.gates import (
 
 ALWAYS: tuple[MakeGate, ...] = (hosts.gate, lock.gate, services.gate, databases.gate, backups.gate)
 """Asked in every environment."""
+ALWAYS_NAMES = ("hosts", "lock", "services", "databases", "backups")
+"""What these are called."""
 
 GATES: Mapping[str, MakeGate] = {
     "commit": commit.gate,

@@ -35,7 +35,7 @@ def github_gate(context: GateContext, name: str, looks_at: str, ask: Ask, good: 
         return await ask(await context.once("github", lambda: _asked(context)))
 
     # A little more than the patience: whoever waits for a limit should be able to say so.
-    return Gate(name, looks_at, look, good, patience + 3.0)
+    return Gate(name, looks_at, look, good, patience + 3.0, of_commit=True)
 
 
 async def _asked(context: GateContext) -> Asked:

@@ -20,7 +20,7 @@ class Lazy(NamedTuple):
 _CLI = "fairlead.surfaces.cli"
 COMMANDS = {
     "init": Lazy(f"{_CLI}.setup:init", "Write a fairlead.yml to start from"),
-    "status": Lazy(f"{_CLI}.look:status", "Last deployment, databases, connections: can I start?"),
+    "status": Lazy(f"{_CLI}.look:status", "Last deployment, CI, databases, connections, gates: can I start?"),
     "ready": Lazy(f"{_CLI}.look:ready", "Ask all gates: may a deployment start?"),
     "plan": Lazy(f"{_CLI}.change:plan", "Show what a deployment would do, and change nothing"),
     "deploy": Lazy(f"{_CLI}.change:deploy", "Carry out a deployment, watch it, come back if it fails"),

@@ -8,7 +8,7 @@ from typing import TextIO
 
 import click
 
-from fairlead.app import Readiness
+from fairlead.app import Readiness, Status
 from fairlead.model import (
     Backup,
     Beside,
@@ -19,12 +19,12 @@ from fairlead.model import (
     Inventory,
     Ledger,
     Plan,
-    Status,
     Step,
     TableLedger,
     WayBackTime,
     blockers,
 )
+from fairlead.model import Status as Seen
 
 SIGNS = {"ok": "✓", "warn": "!", "fail": "✗", "unknown": "?"}
 PHASES = {
@@ -47,7 +47,7 @@ def finding(found: Finding) -> str:
     return _line(found.status, found.check, f"{found.subject:<12} ", found.says, found.ms)
 
 
-def _line(status: Status, what: str, subject: str, says: str, ms: float | None) -> str:
+def _line(status: Seen, what: str, subject: str, says: str, ms: float | None) -> str:
     sign = click.style(SIGNS[status], fg=COLOURS[status])
     took = f" ({ms:.0f} ms)" if ms is not None else ""
     return f"{sign} {what:<9} {subject}{ascii_path(says)}{took}"
@@ -65,6 +65,30 @@ def readiness(told: Readiness) -> list[str]:
     gates = [_line(one.status, one.gate, "", one.says, one.ms) for one in told.gates]
     verdict = "ready for deployment" if told.ok else f"blocked by {', '.join(one.gate for one in told.blocking)}"
     return [*gates, *noted(told.gates), verdict]
+
+
+def status(told: Status) -> list[str]:
+    """The activation report."""
+    hosts = [one for one in told.findings if one.check == "host"]
+    lines = [
+        f"last deployment: {deployment(told.last) if told.last else 'none yet'}",
+        *_branch(told),
+        f"databases: {told.databases_reachable}/{told.databases_total}",
+        f"ssh: {sum(not one.blocks for one in hosts)}/{len(hosts)} accounts can be worked on",
+    ]
+    if told.gates_total:
+        lines.append(f"gates: {told.gates_open}/{told.gates_total} open")
+    closed = [_line(one.status, one.gate, "", one.says, None) for one in told.gates if one.status != "ok"]
+    verdict = "ready to ask `fairlead ready`" if told.ready else "not ready: see above"
+    return [*lines, *map(finding, told.findings), *closed, verdict]
+
+
+def _branch(told: Status) -> list[str]:
+    if not told.commit:
+        return []
+    asked = told.gate("ci")
+    ci = f", CI: {asked.status}, {ascii_path(asked.says)}" if asked else ""
+    return [f"branch: {ascii_path(told.branch) or 'none'} at {told.commit[:12]}{ci}"]
 
 
 def noted(gates: Iterable[GateAnswer]) -> list[str]:

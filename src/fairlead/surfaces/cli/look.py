@@ -51,7 +51,7 @@ async def ready(app: Fairlead, as_json: bool) -> int:
 @options
 @command
 async def status(app: Fairlead, as_json: bool) -> int:
-    """The activation report: last deployment, databases, connections, an open run if there is one.
+    """The activation report: last deployment, branch and CI, databases, connections, gates, an open run: can I start?
 
     Example: fairlead status -e production
     """
@@ -59,10 +59,5 @@ async def status(app: Fairlead, as_json: bool) -> int:
     if as_json:
         emit_json(told)
         return 0 if told.ready else 1
-    last = lines.deployment(told.last) if told.last else "none yet"
-    click.echo(f"last deployment: {last}")
-    click.echo(f"databases: {told.databases_reachable}/{told.databases_total}")
-    for found in told.findings:
-        click.echo(lines.finding(found))
-    click.echo("ready to ask `fairlead ready`" if told.ready else "not ready: see above")
+    click.echo("\n".join(lines.status(told)))
     return 0 if told.ready else 1
