@@ -30,6 +30,8 @@ EXPERIMENTS = {
     "mutations": 90,
     "docroot": 30,
     "github": 30,
+    "ledger": 120,
+    "datakills": 120,
     "rows": 30,
     "lab": 20,
 }

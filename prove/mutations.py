@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -806,19 +807,26 @@ class Copy:
 
     def caught(self, mutation: Mutation) -> str:
         """Why it counts as not caught; empty = a test has failed, as it should."""
+        try:
+            with self.broken(mutation):
+                passed, says = self.tested(mutation.tests)
+        except RuntimeError as error:
+            return str(error)
+        print(f"   {mutation.name}: {'NOT CAUGHT' if passed else f'caught, {says}'}", flush=True)
+        return f"not caught by {', '.join(mutation.tests)}" if passed else ""
+
+    @contextmanager
+    def broken(self, mutation: Mutation) -> Iterator[None]:
+        """Meanwhile the copy does not keep the promise. Raises RuntimeError where its place is gone."""
         file = self.folder / "src" / "fairlead" / mutation.file
         text = file.read_text()
         if text.count(mutation.old) != 1:
-            return f"its place is there {text.count(mutation.old)} times in {mutation.file}"
+            raise RuntimeError(f"its place is there {text.count(mutation.old)} times in {mutation.file}")
         file.write_text(text.replace(mutation.old, mutation.new))
         try:
-            passed, says = self.tested(mutation.tests)
-        except RuntimeError as error:
-            return str(error)
+            yield
         finally:
             file.write_text(text)
-        print(f"   {mutation.name}: {'NOT CAUGHT' if passed else f'caught, {says}'}", flush=True)
-        return f"not caught by {', '.join(mutation.tests)}" if passed else ""
 
     def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
         argv = [sys.executable, *words]

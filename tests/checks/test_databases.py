@@ -33,7 +33,7 @@ async def test_every_database_is_named_in_order(here: Place) -> None:
         spec("wiki", engine="postgres", database="wiki", address="127.0.0.1", port=1, user="svc"),
         spec("far", host="nowhere"),
     ]
-    findings = await check_databases(databases, here.hosts, NONE)
+    findings = await check_databases(databases, here.hosts, NONE, limit=60)
     assert [(one.check, one.subject, one.status, one.says) for one in findings] == [
         ("database", "shop", "fail", "port 1 of 127.0.0.1 is closed: nothing listens there"),
         ("database", "crm", "ok", "answers, 12 kB"),

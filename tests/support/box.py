@@ -199,7 +199,7 @@ FREE, OPEN = ("free", False), ("free", True)
 
 def ended(process: subprocess.Popen[str]) -> Told:
     """A command that was started, to its end."""
-    out, err = process.communicate(timeout=110)
+    out, err = process.communicate(timeout=280)
     return Told(process.returncode, out, err)
 
 

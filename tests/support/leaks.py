@@ -207,7 +207,7 @@ class Story:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                timeout=110,
+                timeout=280,
                 check=False,
             )
         stdout, stderr = ((said / f"{trace.name}.{name}").read_text(errors="replace") for name in ("out", "err"))

@@ -47,7 +47,7 @@ class Operator:
     def _traced(self) -> list[str]:
         return tracing(self.traces / f"{len(list(self.traces.iterdir()))}") if self.traces else []
 
-    def run(self, *words: str, timeout: float = 110.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, timeout: float = 280.0) -> subprocess.CompletedProcess[str]:
         """A command to its end."""
         process = self.start(*words)
         out, err = process.communicate(timeout=timeout)

@@ -1,0 +1,159 @@
+"""Clients write at random while the real command line backs up, restores in place and undoes; then the books are read.
+
+Every acknowledged row must be live or kept, the ledger true, the undo exact, and no number given out twice.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prove.planted import Planted, found
+from prove.table import Row
+from support.taken_back import PLACES, Ground, Round
+
+ROUNDS = 201
+"""On the three engines in turn."""
+BUDGET = 90 * 60.0
+"""Seconds after which no further round is begun; the table then says how many there were."""
+EVIDENCE = Path(__file__).parents[1] / "build" / "prove"
+
+
+FAULTS = (
+    Planted(
+        "mariadb",
+        "counters stay where the backup had them",
+        "engines/mariadb_swap.remote",
+        '        self.raise_counters()\n        self.says["tries"] +=',
+        '        self.says["tries"] +=',
+    ),
+    Planted(
+        "mariadb",
+        "the ledger passes over changed rows",
+        "engines/mariadb_ledger.remote",
+        "(rows - only), changed",
+        "(rows - only), 0",
+    ),
+    Planted(
+        "postgres",
+        "counters stay where the backup had them",
+        "engines/postgres_swap.remote",
+        "        carry_on(live, new)\n",
+        "",
+    ),
+    Planted(
+        "sqlite",
+        "what is written between the copy and the lock is not looked for",
+        "engines/sqlite.remote",
+        "            if not unchanged():\n                raise Written",
+        "            pass",
+    ),
+)
+TRIES = 5
+"""Rounds in which a planted fault must be found."""
+
+
+@dataclass
+class Tally:
+    """What came of the rounds of one engine."""
+
+    failures: list[str] = field(default_factory=list)
+    tried: int = 0
+    acknowledged: int = 0
+    doubtful: int = 0
+    numbers: int = 0
+    differing: int = 0
+    busy: int = 0
+    seconds: float = 0.0
+
+
+def experiment(scale: float, seed: int, only: int | None = None) -> Iterable[Row]:
+    """All rounds, an estate of each engine at once."""
+    count = max(len(PLACES), round(ROUNDS * scale))
+    chosen = [only] if only is not None else list(range(count))
+    todo = {engine: chosen_of(chosen, number) for number, engine in enumerate(PLACES)}
+    tallies = {engine: Tally() for engine in PLACES}
+    threads = [
+        threading.Thread(target=work, args=(engine, todo[engine], tallies[engine], seed), daemon=True)
+        for engine in PLACES
+        if todo[engine]
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for engine in (engine for engine in PLACES if todo[engine]):
+        yield row(engine, tallies[engine], len(todo[engine]))
+    if only is None:
+        yield found(FAULTS[: max(2, round(len(FAULTS) * scale))], lambda engine, environ: trial(engine, environ, seed))
+
+
+def chosen_of(numbers: Iterable[int], engine: int) -> list[int]:
+    """The rounds of one engine."""
+    return [number for number in numbers if number % len(PLACES) == engine]
+
+
+def work(engine: str, rounds: list[int], tally: Tally, seed: int) -> None:
+    """Play rounds on one estate; one that was found broken is given up for a new one."""
+    began, left = time.monotonic(), list(rounds)
+    while left and time.monotonic() < began + BUDGET:
+        try:
+            with Ground(engine) as ground:
+                while left and time.monotonic() < began + BUDGET:
+                    if not play(ground, left.pop(0), tally, seed):
+                        break
+                tally.numbers += len(ground.book.numbers)
+                tally.acknowledged += ground.book.acknowledged
+                tally.doubtful += ground.book.doubtful
+        except Exception as error:  # a broken experiment must not look like a good one
+            tally.failures.append(f"the experiment itself: {type(error).__name__}: {error}")
+            traceback.print_exc()
+            if len(tally.failures) > 5:
+                break
+    tally.seconds = time.monotonic() - began
+
+
+def play(ground: Ground, number: int, tally: Tally, seed: int) -> bool:
+    """One round; False when something was not as it must be."""
+    one = Round(ground, f"{seed} {number}")
+    wrong = one.play(f"r{number}")
+    tally.tried += 1
+    tally.differing += one.differing
+    tally.busy += one.busy
+    if wrong:
+        again = f"python -m prove ledger --seed {seed} --only {number}"
+        tally.failures.append(f"round {number} of {ground.engine}: {'; '.join(wrong[:4])}; `{again}`")
+        folder = EVIDENCE / f"ledger-{seed}-{number}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for n, told in enumerate(one.said):
+            (folder / f"{n}.txt").write_text(f"{told.code}\n{told.text}")
+    print(f"ledger {ground.engine} {number} {one.differing} rows differ {wrong or ''}", file=sys.stderr, flush=True)
+    return not wrong
+
+
+def trial(engine: str, environ: Mapping[str, str], seed: int) -> list[str]:
+    """Rounds until something is wrong."""
+    with Ground(engine, environ=environ) as ground:
+        for number in range(TRIES):
+            if wrong := Round(ground, f"{seed} planted {number}").play(f"p{number}"):
+                return wrong
+    return []
+
+
+def row(engine: str, tally: Tally, wanted: int) -> Row:
+    """The table's line for one engine."""
+    failures = list(tally.failures)
+    if tally.tried < wanted:
+        failures.append(f"only {tally.tried} of {wanted} rounds could be played")
+    note = (
+        f"{tally.acknowledged} writes were acknowledged and {tally.doubtful} were not; {tally.numbers} numbers were "
+        f"given out; the ledgers had {tally.differing} rows; {tally.busy} undos under writers, the others by checksum"
+    )
+    return Row(f"writers during backup, restore and undo, {engine}", tally.tried, failures, tally.seconds, note)
