@@ -32,11 +32,15 @@ def _gate(context: GateContext, spec: QualitySpec) -> Gate:
 
     limit = READING + sum(report.timeout for report in spec.reports if report.run)
     tools = ", ".join(dict.fromkeys(report.format for report in spec.reports))
-    return Gate(spec.name, f"{spec.name} by {tools}", look, limit=limit, alone=spec.alone)
+    return Gate(spec.name, f"{spec.name} by {tools}", look, limit=limit, alone=spec.alone, of_commit=True)
 
 
 async def _copy(context: GateContext) -> WorkingCopy | NotReady:
     try:
-        return await copy_of(context)
+        copy = await copy_of(context)
     except NotReady as error:
         return error
+    if copy.checked_out:
+        return copy
+    what = f"the plan was made from {copy.commit[:12]}, and another commit is checked out"
+    return NotReady(what, f"git checkout {copy.commit[:12]}")
