@@ -198,6 +198,19 @@ async def test_a_plan_is_asked_about_by_its_own_commit(site: Site) -> None:
         assert {one.gate for one in told.blocking} == {"ci"}, "its check runs are those of the other commit"
 
 
+async def test_tools_are_not_asked_about_a_commit_that_is_not_there(site: Site) -> None:
+    report = '{format: gitleaks, run: [printf, "[]"]}'
+    site.file.write_text(site.file.read_text().replace("valid: 15m", f"security: {{reports: [{report}]}}"))
+    site.commit("v2")
+    async with opened(site) as app:
+        plan = await app.plan()
+        assert not (await app.readiness.ask(plan)).blocking
+        site.commit("v3")
+        app.clock = FakeClock(time.time() + 3600)
+        [security] = [one for one in (await app.readiness.ask(plan)).gates if one.gate == "security"]
+    assert (security.status, "another commit is checked out" in security.says) == ("unknown", True)
+
+
 async def test_a_plan_remembers_what_was_not_committed(site: Site) -> None:
     not_committed(site, FakeClock())
     async with opened(site) as app:

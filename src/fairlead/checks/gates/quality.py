@@ -22,10 +22,14 @@ def gates(context: GateContext) -> list[Gate]:
 
 def _gate(context: GateContext, spec: QualitySpec) -> Gate:
     async def look() -> list[Finding]:
+        copy = await _copy(context)
+        if isinstance(copy, WorkingCopy) and not copy.checked_out:
+            what = f"the plan was made from {copy.commit[:12]}, and another commit is checked out"
+            raise NotReady(what, f"git checkout {copy.commit[:12]}")
         place = Place(
             base=context.base,
             env=build_environment(context.installation.secrets),
-            copy=await _copy(context),
+            copy=copy,
             now=context.clock.now(),
         )
         return [await check_quality(spec, place)]
@@ -37,10 +41,6 @@ def _gate(context: GateContext, spec: QualitySpec) -> Gate:
 
 async def _copy(context: GateContext) -> WorkingCopy | NotReady:
     try:
-        copy = await copy_of(context)
+        return await copy_of(context)
     except NotReady as error:
         return error
-    if copy.checked_out:
-        return copy
-    what = f"the plan was made from {copy.commit[:12]}, and another commit is checked out"
-    return NotReady(what, f"git checkout {copy.commit[:12]}")
