@@ -774,6 +774,41 @@ MUTATIONS = (
         'looks_at=gate.looks_at, status="ok", says=says',
         (f"{READY}::test_status_does_not_wait_for_slow_gates",),
     ),
+    Mutation(
+        "an issue is opened without looking for it",
+        "notify/outbox.py",
+        'if mark in (one.body or "")]',
+        "if mark is one.body]",
+        ("notify/test_outbox.py",),
+    ),
+    Mutation(
+        "a comment is told without looking for it",
+        "notify/outbox.py",
+        'if not any(mark in (comment.body or "") for',
+        "if not any(mark is comment.body for",
+        ("notify/test_outbox.py",),
+    ),
+    Mutation(
+        "a message counts as delivered before GitHub says so",
+        "notify/outbox.py",
+        "            self._store.unclaim(message.key)\n            raise\n",
+        "            pass\n",
+        ("notify/test_outbox.py",),
+    ),
+    Mutation(
+        "two processes send the same message",
+        "notify/outbox.py",
+        "if not self._store.claim(message.key, self._clock.now(), CLAIM):",
+        "if not self._store.claim(message.key, self._clock.now(), 0.0):",
+        ("notify/test_outbox.py",),
+    ),
+    Mutation(
+        "a run is not told of before its first change",
+        "run/operate.py",
+        "        await ctx.begun(session.run, plan, first)\n        return",
+        "        return",
+        ("app/test_announce.py::test_the_issue_stands_before_the_first_change",),
+    ),
 )
 
 

@@ -130,6 +130,7 @@ KINDS = {
     "WholeSeconds": "duration",
     "Share": "share",
     "GateWord": "word",
+    "AnnounceWord": "word",
     "Api": "URL",
     "Repository": "`owner/name`",
     "GitRef": "text",

@@ -83,3 +83,14 @@ async def test_nothing_committed(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     with pytest.raises(NotReady, match="nothing was committed"):
         await working_copy(tmp_path)
+
+
+async def test_of_another_commit_than_what_is_checked_out(folder: Path) -> None:
+    first = git(folder, "rev-parse", "HEAD")
+    git(folder, "commit", "-q", "--allow-empty", "-m", "second")
+    seen = await working_copy(folder, commit=first)
+    assert (seen.commit, seen.checked_out) == (first, False)
+    assert (await working_copy(folder)).checked_out
+    assert (await working_copy(folder, commit=git(folder, "rev-parse", "HEAD"))).checked_out
+    with pytest.raises(NotReady, match="git does not have the commit 000000000000"):
+        await working_copy(folder, commit="0" * 40)

@@ -388,6 +388,7 @@ class Plesk:
     def _places(self, environments: dict[str, Any]) -> None:
         production = environments["production"]
         production.pop("gates")  # GitHub is not here
+        production.pop("announce")
         production |= {"unattended": "allow", "lease": {"ttl": "30s", "beat": "15s"}}
         production["watch"] = {
             "duration": "4s",

@@ -3,6 +3,8 @@
 from fairlead.app.facade import Fairlead
 from fairlead.app.ready import Readiness, Status
 from fairlead.app.tools import (
+    add_to_summary,
+    in_actions,
     json_schema,
     local_tools,
     read_plan,
@@ -22,6 +24,8 @@ __all__ = [
     "Provision",
     "Readiness",
     "Status",
+    "add_to_summary",
+    "in_actions",
     "json_schema",
     "local_tools",
     "read_plan",

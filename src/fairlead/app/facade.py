@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from fairlead.app.announce import Announcer
 from fairlead.app.data import Data
 from fairlead.app.opening import open_installation
 from fairlead.app.ready import Ready
@@ -103,6 +104,7 @@ class Fairlead:
             Hosts(accounts, self.secrets, self.config_path.parent.absolute())
         )
         self.http = await self._stack.enter_async_context(HttpClient())
+        self.announcer = Announcer(self)
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -189,7 +191,7 @@ class Fairlead:
         try:
             return await working_copy(self.config_path.parent.absolute())
         except NotReady as error:
-            self._tell("warning", f"which commit this is cannot be told: {error.what}")
+            self.tell("warning", f"which commit this is cannot be told: {error.what}")
             return None
 
     def expected_way_back(self, plan: Plan) -> WayBackTime:
@@ -223,7 +225,7 @@ class Fairlead:
                 return await prepare(service, base, env, self.artifacts, clean=self.secrets.redact)
 
         names = list(names)
-        self._tell("phase", "preparing: " + ", ".join(names))
+        self.tell("phase", "preparing: " + ", ".join(names))
         return dict(zip(names, await all_or_errors(one(name) for name in names), strict=True))
 
     def _wanted(self, names: Iterable[str]) -> list[str]:
@@ -282,7 +284,7 @@ class Fairlead:
         try:
             await self._prepare(self._wanted(names))
         except FairleadError as error:
-            self._tell("warning", f"the release cannot be built again here: {error}")
+            self.tell("warning", f"the release cannot be built again here: {error}")
             return False
         return all(self.artifacts.has(name) for name in missing)
 
@@ -298,7 +300,11 @@ class Fairlead:
 
     async def close(self, reason: str) -> Deployment | None:
         """End the open run by hand, everything stays as it stands; None = nothing is open."""
-        return await self._run(operate.close(*self._place(), self._context(), reason=reason))
+        closed = await self._run(operate.close(*self._place(), self._context(), reason=reason))
+        if closed is not None:
+            self.announcer.ended(closed)
+            await self.announcer.send()
+        return closed
 
     async def plan_rollback(self, run: str = "", data: DataWish = "") -> Plan:
         """What it takes to go back to before a finished deployment: the named one, else the last.
@@ -371,28 +377,30 @@ class Fairlead:
             keep=keep,
             proof=self.store.save_findings,
             written=self.data.written_since,
+            begun=self.announcer.begun,
             ended=self._ended,
         )
 
     def _ended(self, run: str, lines: list[RecordLine], plan: Plan) -> None:
-        self._keep(run, lines, plan)
+        self.announcer.ended(self._keep(run, lines, plan))
         self._known = True
 
     async def _run(self, work: Awaitable[D]) -> D:
         """Do the work; where its end was not heard of, bring the local history up to date from the target."""
         self.changing, self._known = True, False
-        try:
-            return await work
-        finally:
-            self.changing = False
-            if not self._known:
-                await self._remember()
+        async with self.announcer.telling():
+            try:
+                return await work
+            finally:
+                self.changing = False
+                if not self._known:
+                    await self._remember()
 
     async def _remember(self) -> None:
         try:
             await self.history(limit=1)
         except FairleadError as error:
-            self._tell("warning", f"the local history was not brought up to date: {error}")
+            self.tell("warning", f"the local history was not brought up to date: {error}")
 
     # -- history
 
@@ -441,12 +449,15 @@ class Fairlead:
             raise NotReady("the local history could not be written", "; ".join(self.store.warnings))
         return report
 
-    def _tell(self, kind: str, says: str) -> None:
+    def tell(self, kind: str, says: str) -> None:
+        """Send one event to whoever watches."""
         self._hear(Event.model_validate({"at": self.clock.now(), "kind": kind, "says": says}))
 
     def _hear(self, event: Event) -> None:
         """Hand an event on without secrets: what a program said may be in it."""
-        self.listen(event.model_copy(update={"says": self.secrets.redact(event.says)}))
+        clean = event.model_copy(update={"says": self.secrets.redact(event.says)})
+        self.announcer.hear(clean)
+        self.listen(clean)
 
 
 def _chosen(installation: Installation, name: str) -> EnvironmentSpec:

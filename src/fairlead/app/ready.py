@@ -95,7 +95,8 @@ class Ready:
         async with self._context(plan) as context:
             wanted, gates, now = await self._about(context, plan), gates_of(context), self._app.clock.now()
             known = self._known(wanted, gates) if plan else {}
-            asked = await ask_gates((one for one in gates if one.name not in known), now)
+            missing = (one for one in gates if one.name not in known)
+            asked, _ = await asyncio.gather(ask_gates(missing, now), self._app.announcer.send())
             told = known | {one.gate: one for one in asked}
         evidence = wanted.model_copy(update={"gates": tuple(told[one.name] for one in gates)})
         self._app.store.save_evidence(evidence, now)

@@ -13,8 +13,8 @@ from fairlead.config import schema
 from fairlead.errors import CallError, NotReady
 from fairlead.model import Finding, Plan
 from fairlead.model.plan import PLAN_FORMAT
-from fairlead.outside.environment import login_environment
-from fairlead.outside.files import package_text, read_text, write_text
+from fairlead.outside.environment import job_summary, login_environment
+from fairlead.outside.files import append_text, package_text, read_text, write_text
 from fairlead.outside.process import run_async
 from fairlead.outside.program import run_program
 
@@ -87,6 +87,22 @@ def read_plan(path: Path) -> Plan:
     if plan.format != PLAN_FORMAT:
         raise CallError(f"{path} is a plan of format {plan.format}, this version makes format {PLAN_FORMAT}")
     return plan
+
+
+def in_actions() -> bool:
+    """Whether this runs in a job of GitHub Actions."""
+    return job_summary() is not None
+
+
+def add_to_summary(text: str) -> str:
+    """Add Markdown to the summary of the job that this runs in, if it runs in one; returns why not, empty = added."""
+    place = job_summary()
+    try:
+        if place is not None:
+            append_text(place, text)
+    except NotReady as error:  # it is no reason to end a deployment
+        return error.what
+    return ""
 
 
 def write_page(path: Path, text: str) -> None:

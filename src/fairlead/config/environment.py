@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from fairlead.config.gates import GatesEntry, GatesSpec, gates_spec
+from fairlead.config.gates import AnnounceWord, GatesEntry, GatesSpec, gates_spec
 from fairlead.config.order import Needs, ordered, reached
 from fairlead.config.service import PlacedEntry, ServiceEntry, ServiceSpec, merged, service_spec
 from fairlead.config.types import MoreSeconds, Name, Seconds, Share, Wrong, bare_name, text
@@ -63,6 +63,8 @@ class EnvironmentEntry(Model):
     """How the lock is held."""
     gates: GatesEntry = GatesEntry()
     """What a deployment has to pass before it may start."""
+    announce: tuple[AnnounceWord, ...] = ()
+    """Whom its deployments are told: `github` = an issue for each, from the plan to the result."""
     services: dict[Name, Annotated[PlacedEntry, bare_name(PlacedEntry)]] = {}
     """The services of this environment; one that is not listed does not exist here."""
 
@@ -76,6 +78,7 @@ class EnvironmentSpec(Model):
     watch: WatchRules = WatchRules()
     lease: Lease = Lease()
     gates: GatesSpec = GatesSpec()
+    announce: tuple[str, ...] = ()
     services: dict[str, ServiceSpec] = {}
     """In the order of deployment: what a service depends on stands before it."""
 
@@ -107,6 +110,7 @@ def environment_spec(
         watch=WatchRules(**entry.watch.model_dump()),
         lease=Lease(ttl=int(entry.lease.ttl), beat=int(entry.lease.beat)),
         gates=gates_spec(entry.gates),
+        announce=entry.announce,
         services=inside,
     )
 

@@ -17,7 +17,12 @@ ASK_GITHUB = ("ci", "dependabot", "review", "behind", "pulls")
 QUALITIES = ("security", "maintainability", "dependencies", "performance")
 """Gates that read reports of tools."""
 
+ANNOUNCE = ("github",)
+"""Words of those whom an environment tells of its deployments."""
+
 GateWord = Annotated[str, BeforeValidator(text), AfterValidator(one_of(GATES)), enum(GATES)]
+
+AnnounceWord = Annotated[str, BeforeValidator(text), AfterValidator(one_of(ANNOUNCE)), enum(ANNOUNCE)]
 
 
 class GatesEntry(Model):

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import ValidationError
 
-from fairlead.model import Deployment, ErrorShare, Evidence, Finding, Model, Report, Sample, StepTime
+from fairlead.model import Deployment, ErrorShare, Evidence, Finding, Message, Model, Report, Sample, StepTime
 from fairlead.outside.github_http import Kept
 
 M = TypeVar("M", bound=Model)
@@ -35,6 +36,8 @@ MIGRATIONS = (
     (
         "create table answers (key text primary key, place integer, etag text not null, following text not null,"
         " body blob not null) without rowid",
+        "create table outbox (key text primary key, environment text, at real, claimed real not null,"
+        " delivered real, body text not null)",
         "create table evidence (hash text primary key, environment text, at real, body text not null) without rowid",
     ),
 )
@@ -175,6 +178,31 @@ class Store:
         return [
             evidence for name, body in found for evidence in self._whole(Evidence, str(body)) if evidence.hash == name
         ]
+
+    def post(self, environment: str, message: Message) -> None:
+        """Keep a message until it is delivered; one whose key was kept before changes nothing."""
+        row = (message.key, environment, message.at, 0.0, None, message.to_json())
+        self._write("insert or ignore into outbox values (?, ?, ?, ?, ?, ?)", [row])
+
+    def undelivered(self, environment: str) -> list[Message]:
+        """Messages that were not delivered, the oldest first."""
+        where = "where environment = ? and delivered is null order by at, rowid"
+        return self._read(Message, f"select body from outbox {where}", environment)  # noqa: S608 - a constant
+
+    def claim(self, key: str, now: float, seconds: float) -> bool:
+        """Keep other processes from delivering a message for so long; False = one of them is at it."""
+        claimed = "update outbox set claimed = ?2 where key = ?1 and claimed <= ?3 returning key"
+        with suppress(sqlite3.Error), self._db:
+            return bool(self._db.execute(claimed, (key, now + seconds, now)).fetchall())
+        return False
+
+    def unclaim(self, key: str) -> None:
+        """Let others deliver a message."""
+        self._write("update outbox set claimed = 0 where key = ?", [(key,)])
+
+    def delivered(self, key: str, at: float) -> None:
+        """The receiver has said that a message arrived, at a unix time."""
+        self._write("update outbox set delivered = ? where key = ?", [(at, key)])
 
     def _extras(self, run: str) -> tuple[tuple[tuple[float, str], ...], dict[str, float]]:
         for timeline, downtime in self._ask("select timeline, downtime_ms from extras where run = ?", run):

@@ -10,6 +10,7 @@ from fairlead.model.deployment import Deployment, ErrorShare, Event, Report, Sam
 from fairlead.model.finding import Finding, Status, blockers, why_not
 from fairlead.model.gate import NOBODY_ASKED, Evidence, GateAnswer, Passed, summed_up, worst
 from fairlead.model.ledger import Ledger, TableLedger
+from fairlead.model.message import Message
 from fairlead.model.plan import (
     DataBack,
     Inventory,
@@ -51,6 +52,7 @@ __all__ = [
     "Inventory",
     "Lease",
     "Ledger",
+    "Message",
     "Model",
     "Passed",
     "Patch",

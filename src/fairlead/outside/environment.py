@@ -57,6 +57,12 @@ def ci_branch(commit: str) -> str:
     return os.environ.get("GITHUB_HEAD_REF") or os.environ.get("GITHUB_REF_NAME", "")
 
 
+def job_summary() -> Path | None:
+    """The file whose Markdown GitHub Actions shows as the summary of the job; None = we do not run there."""
+    place = os.environ.get("GITHUB_STEP_SUMMARY", "")
+    return Path(place) if place and os.environ.get("GITHUB_ACTIONS") == "true" else None
+
+
 def plain_environment(home: str = "") -> dict[str, str]:
     """What a command on a local account sees: as little as a login would give it, so no secret of ours.
 

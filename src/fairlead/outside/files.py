@@ -96,6 +96,15 @@ def read_first_line(path: Path) -> str:
     return read_text(path).strip().partition("\n")[0].strip()
 
 
+def append_text(path: Path, text: str) -> None:
+    """Write at the end of a file. Raises NotReady when that cannot be done."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise NotReady(f"{path} cannot be written: {error.strerror}") from error
+
+
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a whole file or nothing; folders above it are made. `mode` 0o600 for what others must not read.
 

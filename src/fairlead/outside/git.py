@@ -27,6 +27,8 @@ class WorkingCopy(Model):
     """Empty = the commit was checked out without one, and CI does not tell it either."""
     remote: str = ""
     """URL of the remote; empty = there is none."""
+    checked_out: bool = True
+    """It is this commit that lies in the folder, and not another one."""
     changed: tuple[str, ...] = ()
     """Paths that differ from the commit, or that git does not know."""
 
@@ -48,12 +50,13 @@ async def working_copy(folder: Path, remote: str = "origin", commit: str = "") -
         raise NotReady(f"git does not have the commit {commit[:12]} that the plan was made from", "type: git fetch")
     if not log.ok or not _COMMIT.fullmatch(found) or not time.isdigit():
         raise NotReady("nothing was committed here yet, so there is no commit to ask about", "type: git log -1")
-    branch, changed = _status(status.stdout)
+    head, branch, changed = _status(status.stdout)
     return WorkingCopy(
         commit=found,
         committed=float(time),
         branch=branch or ci_branch(found),
         remote=url.stdout.strip() if url.ok else "",
+        checked_out=found == head,
         changed=changed,
     )
 
@@ -64,17 +67,19 @@ async def _git(folder: Path, *words: str) -> Result:
     return await run_program(argv, folder=folder, env=login_environment(), timeout=GIT_LIMIT)
 
 
-def _status(text: str) -> tuple[str, tuple[str, ...]]:
-    """Branch and changed paths out of `git status --porcelain=v2 -z`."""
-    branch, changed = "", []
+def _status(text: str) -> tuple[str, str, tuple[str, ...]]:
+    """Commit, branch and changed paths out of `git status --porcelain=v2 -z`."""
+    head, branch, changed = "", "", list[str]()
     parts = iter(text.split("\0"))
     for part in parts:
         words = part.split(" ")
         if part.startswith("# branch.head ") and part != "# branch.head (detached)":
             branch = part.removeprefix("# branch.head ")
+        elif part.startswith("# branch.oid "):
+            head = part.removeprefix("# branch.oid ")
         elif words[0] in ("1", "u", "?"):
             changed.append(" ".join(words[{"1": 8, "u": 10, "?": 1}[words[0]] :]))
         elif words[0] == "2":
             changed.append(" ".join(words[9:]))
             next(parts, "")  # where it was renamed from
-    return branch, tuple(changed)
+    return head, branch, tuple(changed)

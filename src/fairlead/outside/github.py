@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from fairlead.errors import NotReady
 from fairlead.outside.github_http import GitHubError, GitHubHttp
 
 A = TypeVar("A", bound="Answer")
@@ -156,6 +157,12 @@ class Issue(Answer):
     body: str | None
 
 
+class Comment(Answer):
+    """A comment to an issue."""
+
+    body: str | None
+
+
 class GitHub:
     """One repository on GitHub."""
 
@@ -197,6 +204,38 @@ class GitHub:
         """How a commit stands to a branch."""
         basehead = f"{quote(branch, safe='')}...{quote(commit, safe='')}"
         return _word(await self._http.get(f"{self._place}/compare/{basehead}", per_page=1), Comparison)
+
+    async def issues_since(self, time: str) -> list[Issue]:
+        """Issues, open or not, that have changed since a time written as `2026-11-29T07:00:00Z`."""
+        return _listed(await self._http.pages(f"{self._place}/issues", state="all", since=time), Issue)
+
+    async def open_issue(self, title: str, body: str) -> Issue:
+        """Open an issue. A lost answer does not say whether it was opened: look before asking again."""
+        return _word(await self._http.send("POST", f"{self._place}/issues", {"title": title, "body": body}), Issue)
+
+    async def close_issue(self, number: int, *, good: bool) -> None:
+        """Close an issue, as completed or as not planned; doing it twice changes nothing more."""
+        words = {"state": "closed", "state_reason": "completed" if good else "not_planned"}
+        closed = _word(await self._http.send("PATCH", f"{self._place}/issues/{number}", words), Issue)
+        if closed.state != "closed":
+            raise GitHubError(f"GitHub says that issue #{number} is still {closed.state}")
+
+    async def comments(self, number: int) -> list[Comment]:
+        """All comments to an issue."""
+        return _listed(await self._http.pages(f"{self._place}/issues/{number}/comments"), Comment)
+
+    async def comment(self, number: int, body: str) -> None:
+        """Comment on an issue. A lost answer does not say whether it stands there."""
+        _word(await self._http.send("POST", f"{self._place}/issues/{number}/comments", {"body": body}), Comment)
+
+
+def repository(named: str, remote: str, api: str) -> str:
+    """`owner/name`: the named one, else what the URL of a remote leads to. Raises NotReady where it leads elsewhere."""
+    found = named or repository_of(remote, api)
+    if not found:
+        what = "which repository this is cannot be told from the remote of the working copy"
+        raise NotReady(what, "write `github: {repository: owner/name}`")
+    return found
 
 
 def repository_of(remote: str, api: str) -> str:

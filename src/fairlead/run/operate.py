@@ -45,6 +45,10 @@ KEEP_RUNS = 50
 """How many records of runs the lock host keeps."""
 
 
+async def nobody_listens(run: str, plan: Plan, first: Entry) -> None:
+    """Nobody is told that a run begins."""
+
+
 @dataclass
 class Context:
     """What a run needs from the world, and where it tells what it does."""
@@ -64,6 +68,8 @@ class Context:
     """What was written to databases since the first of the backups with these labels that counts."""
     passed: Passed = NOBODY_ASKED
     """What the gates said, or who has overridden them; for the record."""
+    begun: Callable[[str, Plan, Entry], Awaitable[None]] = nobody_listens
+    """Hears of a run, with the first line of its record, before its first change, and when it is taken over."""
     ended: Callable[[str, list[RecordLine], Plan], None] = lambda run, lines, plan: None
     """Hears of a run that has ended, with its whole record."""
 
@@ -96,6 +102,7 @@ async def deploy(
             await session.release(done=True)
             raise Moved("what is on the servers is no longer what the plan was made for", "make and approve a new plan")
         await session.append(first)
+        await ctx.begun(session.run, plan, first)
         return await _saying_what_is_live(plan, session, ctx, _lead(plan, session, ctx, watch=watch))
 
 
@@ -207,8 +214,16 @@ async def _take_over(
         await session.raise_fences(plan.hosts, _patience(plan, session))
         await session.read()
         await session.append(Entry(kind="taken", who=ctx.who))
+        await _told_again(plan, session, ctx)
         work = _lead_on(plan, session, ctx, turn=turn, watch=watch, available=available)
         return await _saying_what_is_live(plan, session, ctx, work)
+
+
+async def _told_again(plan: Plan, session: Session, ctx: Context) -> None:
+    """Whoever goes on tells of the run too: the one who began it may never have been heard."""
+    first = next((line.entry for line in session.lines if line.entry.kind == "run"), None)
+    if first is not None:
+        await ctx.begun(session.run, plan, first)
 
 
 async def _saying_what_is_live(plan: Plan, session: Session, ctx: Context, work: Awaitable[Deployment]) -> Deployment:

@@ -10,7 +10,7 @@ from fairlead.checks.gates.commit import copy_of
 from fairlead.config import GitHubSpec
 from fairlead.errors import NotReady
 from fairlead.model import Finding
-from fairlead.outside.github import GitHub, repository_of
+from fairlead.outside.github import GitHub, repository
 from fairlead.outside.github_http import GitHubHttp
 
 
@@ -43,11 +43,7 @@ async def _asked(context: GateContext) -> Asked:
     if spec is None:
         raise NotReady("the file has no `github`", "write `github:`")
     copy = await copy_of(context)
-    repository = spec.repository or repository_of(copy.remote, spec.api)
-    if not repository:
-        what = f"which repository this is cannot be told from the remote {spec.remote}"
-        raise NotReady(what, "write `github: {repository: owner/name}`")
     http = await context.stack.enter_async_context(
         GitHubHttp(spec.api, spec.token, context.secrets, context.clock, context.cache, spec.patience)
     )
-    return Asked(GitHub(http, repository), spec, copy.commit)
+    return Asked(GitHub(http, repository(spec.repository, copy.remote, spec.api)), spec, copy.commit)

@@ -27,7 +27,7 @@ def beat_fits_lease(ground: Ground) -> Iterator[Problem]:
 
 
 def gates_have_what_they_ask(ground: Ground) -> Iterator[Problem]:
-    """Who asks GitHub says which."""
+    """Who asks or tells GitHub says which."""
     if "github" in ground.document.tree:
         return
     for name, environment in ground.file.environments.items():
@@ -35,6 +35,9 @@ def gates_have_what_they_ask(ground: Ground) -> Iterator[Problem]:
             if word in ASK_GITHUB:
                 path = ("environments", name, "gates", "ask", number)
                 yield ground.problem(path, f"`{word}` asks GitHub, and the file has no `github`", "write `github:`")
+        if "github" in environment.announce:
+            what = "tells GitHub, and the file has no `github`"
+            yield ground.problem(("environments", name, "announce"), what, "write `github:`")
 
 
 RULES = (lock_has_a_host, beat_fits_lease, gates_have_what_they_ask)

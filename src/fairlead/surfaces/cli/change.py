@@ -13,7 +13,7 @@ import click
 from fairlead.app import DataWish, Fairlead, Readiness, read_plan, write_plan
 from fairlead.errors import CallError, FairleadError, Moved, NotReady, Refused
 from fairlead.model import Deployment, Ledger, Passed, Plan, why_not
-from fairlead.surfaces.cli import lines
+from fairlead.surfaces.cli import actions, lines
 from fairlead.surfaces.cli.frame import command, emit_json, options
 
 UNCHANGED = "nothing to change: everything is live already"
@@ -92,6 +92,7 @@ async def deploy(
             await app.must_be_free()
             return nothing(as_json, UNCHANGED)
         told = await app.readiness.ask(made)
+        actions.readiness(told, made.environment)
         if any(one.gate == "lock" and one.status == "fail" for one in told.gates):
             await app.must_be_free()
         passed = _passed(told, overridden)
@@ -175,6 +176,7 @@ def approve(app: Fairlead, made: Plan, *, yes: bool, from_file: bool) -> None:
 
 async def ended(app: Fairlead, deployment: Deployment | None, as_json: bool) -> int:
     """Say how a run ended, with what was written to the databases that it took back; the exit code for it."""
+    actions.ended(deployment)
     if deployment is None:
         if as_json:
             emit_json({"deployment": None})

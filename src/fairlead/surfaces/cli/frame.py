@@ -16,7 +16,7 @@ import click
 from fairlead.app import Fairlead, run_loop
 from fairlead.errors import FairleadError
 from fairlead.model import Event, Model
-from fairlead.surfaces.cli import lines
+from fairlead.surfaces.cli import actions, lines
 
 Body = Callable[..., Awaitable[int]]
 
@@ -75,6 +75,7 @@ def guarded(work: Callable[[], Awaitable[int]], as_json: bool) -> int:
 
 def tell_error(error: FairleadError, as_json: bool) -> None:
     """An error for people on stderr; for programs as the one document on stdout."""
+    actions.annotate("error", "fairlead", error.what)
     if as_json:
         found = [finding.model_dump(mode="json") for finding in getattr(error, "findings", ())]
         document = {"error": error.what, "hint": error.hint, "exit": error.exit_code, "kind": type(error).__name__}

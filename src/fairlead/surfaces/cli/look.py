@@ -6,7 +6,7 @@ import click
 
 from fairlead.app import Fairlead
 from fairlead.model import Finding, blockers
-from fairlead.surfaces.cli import lines
+from fairlead.surfaces.cli import actions, lines
 from fairlead.surfaces.cli.frame import command, emit_json, options
 
 
@@ -40,6 +40,7 @@ async def ready(app: Fairlead, as_json: bool) -> int:
     Example: fairlead ready -e production
     """
     told = await app.readiness.ask()
+    actions.readiness(told, app.environment.name)
     if as_json:
         emit_json({"ok": told.ok, **told.model_dump(mode="json"), "findings": told.findings})
     else:

@@ -1,0 +1,125 @@
+"""Telling of a run while it goes on: an issue on GitHub, from the plan to the result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fairlead.errors import FairleadError, Halted, NotReady
+from fairlead.model import Deployment, Entry, Event, Message, Plan
+from fairlead.notify import words
+from fairlead.notify.outbox import Outbox
+from fairlead.outside.git import working_copy
+from fairlead.outside.github import GitHub, repository
+from fairlead.outside.github_http import GitHubHttp
+
+if TYPE_CHECKING:
+    from fairlead.app.facade import Fairlead
+
+PATIENCE = 15.0
+"""Seconds that a run waits for GitHub before its first change, and at its end; what is not delivered then waits."""
+TOLD = ("phase", "back", "warning")
+"""Kinds of events that a run's issue hears of."""
+
+
+class Announcer:
+    """Tells of the runs of an open installation's environment; does nothing where the environment tells nobody."""
+
+    def __init__(self, app: Fairlead) -> None:
+        self._app = app
+        self._on = "github" in app.environment.announce
+        self._outbox = Outbox(app.store, app.environment.name, self._github, app.clock)
+        self._run, self._number = "", 0
+        self._title = self._opening = ""
+        self._heard: list[str] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def send(self) -> None:
+        """Deliver what an earlier run could not; says what still waits."""
+        if self._on and self._outbox.waiting():
+            await self._sent()
+
+    async def begun(self, run: str, plan: Plan, first: Entry) -> None:
+        """A run is about to change something, or was taken over: its issue is opened before it does."""
+        if not self._on:
+            return
+        self._run, self._title = run, words.title(plan.project, plan.environment, run)
+        self._opening = self._app.secrets.redact(words.opening(plan, run, first))
+        self._post("opened", run)
+        await self._sent()
+
+    def hear(self, event: Event) -> None:
+        """Something has happened in the run; it is told beside it, and never in its way."""
+        if not self._run or event.kind not in TOLD:
+            return
+        self._heard.append(event.says)
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(self._tell())
+
+    def ended(self, deployment: Deployment) -> None:
+        """The run has ended; its issue is closed with the result."""
+        if self._on and deployment.ended:
+            self._flush()
+            self._run = self._run or deployment.id
+            self._title = self._title or words.title(deployment.project, deployment.environment, deployment.id)
+            self._opening = self._opening or f"The beginning of run `{deployment.id}` was told by nobody."
+            text = self._app.secrets.redact(words.result(deployment))
+            self._post("closed", f"{deployment.id} end", text, good=deployment.state == "done")
+            self._run = ""
+
+    @asynccontextmanager
+    async def telling(self) -> AsyncIterator[None]:
+        """Around a run: whatever becomes of it, it is told, or kept to be told later."""
+        try:
+            yield
+        except Halted as halt:
+            if self._run:
+                self._heard.append(f"a human is needed: {halt.what}".split("\n")[0])
+            raise
+        finally:
+            self._flush()
+            if self._task is not None:
+                await asyncio.gather(self._task, return_exceptions=True)
+            await self.send()
+
+    async def _tell(self) -> None:
+        self._flush()
+        await self._outbox.send()
+
+    def _flush(self) -> None:
+        """Write down what was heard, as one message."""
+        if self._heard and self._run:
+            said, self._heard = self._heard, []
+            self._number += 1
+            key = f"{self._run} {self._app.clock.now():.3f} {self._number}"
+            self._post("comment", key, words.happened(map(self._app.secrets.redact, said)))
+
+    def _post(self, kind: str, key: str, text: str = "", *, good: bool = True) -> None:
+        told = {"kind": kind, "key": key, "run": self._run, "at": self._app.clock.now(), "text": text, "good": good}
+        self._outbox.post(Message.model_validate({**told, "title": self._title, "opening": self._opening}))
+
+    async def _sent(self) -> None:
+        why = await self._outbox.send()
+        if why:
+            many = self._outbox.waiting()
+            what = "1 message to GitHub waits" if many == 1 else f"{many} messages to GitHub wait"
+            says = f"{what} to be sent by the next run of fairlead: {self._app.secrets.redact(why)}"
+            self._app.listen(Event(at=self._app.clock.now(), kind="warning", says=says))
+
+    @asynccontextmanager
+    async def _github(self) -> AsyncIterator[GitHub]:
+        spec = self._app.installation.github
+        if spec is None:
+            raise NotReady("the file has no `github`", "write `github:`")
+        remote = "" if spec.repository else await self._remote(spec.remote)
+        patience = min(PATIENCE, spec.patience)
+        async with GitHubHttp(spec.api, spec.token, self._app.secrets, self._app.clock, None, patience) as http:
+            yield GitHub(http, repository(spec.repository, remote, spec.api))
+
+    async def _remote(self, name: str) -> str:
+        try:
+            return (await working_copy(self._app.config_path.parent.absolute(), name)).remote
+        except FairleadError as error:
+            raise NotReady(error.what, error.hint) from error

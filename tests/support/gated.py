@@ -1,0 +1,62 @@
+"""An environment that asks gates: a working copy with a real git, an account on this machine, a GitHub."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from support.github import TOKEN, GitHub, run
+from support.operator import Operator
+
+FILE = """
+fairlead: 1
+project: p
+hosts: {here: {connect: local, home: HOME}}
+github: {api: "URL", repository: acme/shop}
+services: {api: {source: {folder: source/api, version: VERSION}}, web: {source: {folder: source/web}}}
+environments:
+  test:
+    unattended: allow
+    lease: {ttl: 5s, beat: 5s}
+    watch: {duration: 0}
+    gates: {ask: [commit, ci, behind], valid: 15m}
+    services: {api: {host: here, path: srv/api}, web: {host: here, path: srv/web}}
+"""
+
+
+class Site:
+    """A working copy with a real git, an account on this machine, and a GitHub that knows the commit."""
+
+    def __init__(self, folder: Path, github: GitHub) -> None:
+        self.folder, self.github = folder / "copy", github
+        self.operator = Operator(self.folder, folder / "operator", {"GITHUB_TOKEN": TOKEN})
+        for name in ("api", "web"):
+            (self.folder / "source" / name).mkdir(parents=True)
+        (folder / "home").mkdir()
+        self.file = self.folder / "fairlead.yml"
+        self.file.write_text(FILE.replace("HOME", str(folder / "home")).replace("URL", github.url))
+        (self.folder / "source/web/index.html").write_text("<p>hi")
+        self.git("init", "-q", "-b", "main")
+        self.commit("v1")
+
+    def git(self, *words: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+        return subprocess.run(
+            ["git", *who, *words], cwd=self.folder, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    def commit(self, version: str) -> str:
+        (self.folder / "source/api/VERSION").write_text(f"{version}\n")
+        self.git("add", ".")
+        self.git("commit", "-qm", version)
+        head = self.git("rev-parse", "HEAD")
+        self.github.known.add(head)
+        self.github.runs = [run(head_sha=head)]
+        self.github.statuses = []
+        return head
+
+    def asked(self) -> set[str]:
+        """Which commits GitHub was asked about since the last time."""
+        found = {one.path.rpartition("...")[2] for one in self.github.asked if "/compare/" in one.path}
+        self.github.asked.clear()
+        return found
