@@ -84,7 +84,7 @@ class Ready:
     async def _about(self, context: GateContext, plan: Plan | None) -> Evidence:
         """What the evidence will be about, before anybody was asked."""
         copy = None
-        if context.environment.gates.ask:
+        if context.environment.gates.of_commit:
             with suppress(NotReady):  # the gates say why
                 copy = await commit_gate.copy_of(context)
         return Evidence(
@@ -101,7 +101,7 @@ class Ready:
         found: dict[str, GateAnswer] = {}
         for evidence in self._app.store.evidence(wanted.environment):
             for one in evidence.gates if evidence.holds_for(wanted) else ():
-                if one.gate in asked.ask and 0 <= now - one.at <= asked.valid:
+                if one.gate in asked.of_commit and 0 <= now - one.at <= asked.valid:
                     found.setdefault(one.gate, one)
         return {word: one for word, one in found.items() if not one.blocks}
 
@@ -143,6 +143,7 @@ class Ready:
             commit=plan.commit if plan else "",
             uncommitted=plan.uncommitted if plan else (),
             cache=app.store,
+            scans=app.store,
         )
         try:
             yield context

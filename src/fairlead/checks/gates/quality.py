@@ -22,17 +22,22 @@ def gates(context: GateContext) -> list[Gate]:
 
 def _gate(context: GateContext, spec: QualitySpec) -> Gate:
     async def look() -> list[Finding]:
-        place = Place(
-            base=context.base,
-            env=build_environment(context.installation.secrets),
-            copy=await _copy(context),
-            now=context.clock.now(),
-        )
-        return [await check_quality(spec, place)]
+        return await check_here(context, spec)
 
     limit = READING + sum(report.timeout for report in spec.reports if report.run)
     tools = ", ".join(dict.fromkeys(report.format for report in spec.reports))
     return Gate(spec.name, f"{spec.name} by {tools}", look, limit=limit, alone=spec.alone)
+
+
+async def check_here(context: GateContext, spec: QualitySpec) -> list[Finding]:
+    """What reports say of what would be deployed from here."""
+    place = Place(
+        base=context.base,
+        env=build_environment(context.installation.secrets),
+        copy=await _copy(context),
+        now=context.clock.now(),
+    )
+    return [await check_quality(spec, place)]
 
 
 async def _copy(context: GateContext) -> WorkingCopy | NotReady:
