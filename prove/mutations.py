@@ -44,10 +44,75 @@ RELEASE = "strategies/test_release.py"
 GATE = "checks/test_gate.py"
 READERS = "checks/reports/test_readers.py"
 QUALITY = "checks/test_quality.py"
+LOGS = "checks/test_logs.py"
+PERSONAL = "checks/test_personal.py"
 GITHUB = "checks/test_github.py"
 READY = "app/test_ready.py"
 
 MUTATIONS = (
+    Mutation(
+        "what was found in a log is forgotten by the next look",
+        "checks/logs.py",
+        "counts, places = Counter(known.counts), dict(known.places)",
+        "counts, places = Counter[str](), dict[str, tuple[int, ...]]()",
+        (f"{LOGS}::test_what_was_found_counts_until_it_is_gone", f"{LOGS}::test_much_is_read_in_parts"),
+    ),
+    Mutation(
+        "a log that was rotated is not read to its end",
+        "checks/logs.sh",
+        """*) tell old "$number" "$old";; esac""",
+        """*) ;; esac""",
+        (f"{LOGS}::test_a_file_that_is_rotated_is_read_to_its_end",),
+    ),
+    Mutation(
+        "a log that was emptied goes on where it was",
+        "checks/logs.py",
+        "        if known.offset > file.size or not same:",
+        "        if known.offset > file.size and not same:",
+        (f"{LOGS}::test_a_file_that_was_emptied_is_read_from_its_beginning",),
+    ),
+    Mutation(
+        "a log that is not there is passed over",
+        "checks/logs.py",
+        "for pattern in missing),",
+        "for pattern in missing[:0]),",
+        (f"{LOGS}::test_no_file_is_no_yes",),
+    ),
+    Mutation(
+        "a log of which much is left counts as looked through",
+        "checks/logs.py",
+        "        elif left:\n",
+        "        elif left < 0:\n",
+        (f"{LOGS}::test_too_much_for_one_look_goes_on_with_the_next",),
+    ),
+    Mutation(
+        "half a line at the end of a log is not looked at",
+        "checks/logs.py",
+        "self.known[file.id] = rest if last else whole",
+        "self.known[file.id] = whole",
+        (f"{LOGS}::test_nothing_of_it_is_kept_or_told", f"{LOGS}::test_a_line_that_is_still_being_written"),
+    ),
+    Mutation(
+        "an account's sum is not reckoned",
+        "checks/personal.py",
+        "if whole and _is_iban(number) and",
+        "if whole and",
+        (f"{PERSONAL}::test_what_only_looks_like_it",),
+    ),
+    Mutation(
+        "ten digits in a row are a social insurance number",
+        "checks/personal.py",
+        r"""_SVNR = re.compile(r"[1-9]\d{3} \d{6}""",
+        r"""_SVNR = re.compile(r"[1-9]\d{3} ?\d{6}""",
+        (f"{PERSONAL}::test_what_only_looks_like_it", f"{PERSONAL}::test_how_well_the_difference_is_told"),
+    ),
+    Mutation(
+        "what is encoded in a log is not decoded",
+        "checks/personal.py",
+        "    text = _decoded(text)\n",
+        "    text = str(text)\n",
+        (f"{PERSONAL}::test_what_counts",),
+    ),
     Mutation(
         "an empty list of results that is missing counts as none found",
         "checks/reports/sarif.py",

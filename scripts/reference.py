@@ -135,6 +135,8 @@ KINDS = {
     "Repository": "`owner/name`",
     "GitRef": "text",
     "Format": "word",
+    "Region": "country, two letters",
+    "IpPolicy": "`off`, `count`, `fail`",
     "Severity": "word",
     "Percent": "number, 0 to 100",
     "ExitCode": "exit code",

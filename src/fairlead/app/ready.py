@@ -186,6 +186,7 @@ class Ready:
             commit=plan.commit if plan else "",
             uncommitted=plan.uncommitted if plan else (),
             cache=app.store,
+            scans=app.store,
         )
         try:
             yield context

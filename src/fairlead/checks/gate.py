@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fairlead.checks.logs import Forgotten, Scans
 from fairlead.checks.looked import looked_at_all, within
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation
 from fairlead.errors import NotReady
@@ -62,6 +63,8 @@ class GateContext:
     """Of the plan: what differed from its commit when it was made."""
     cache: Cache = field(default_factory=Forgetful)
     """Where answers of GitHub are kept between two questions."""
+    scans: Scans = field(default_factory=Forgotten)
+    """Where it is kept how far logs were looked through."""
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     """Closed when all gates have answered."""
     _shared: dict[str, asyncio.Task[Any]] = field(default_factory=dict)

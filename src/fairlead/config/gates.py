@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
+from fairlead.config.personal import PersonalEntry, PersonalSpec, personal_spec
 from fairlead.config.quality import QualityEntry, QualitySpec, quality_spec
 from fairlead.config.types import MoreSeconds, enum, one_of, text
 from fairlead.model import Model
@@ -36,6 +37,8 @@ class GatesEntry(Model):
     """The share of modules that are easy to maintain."""
     dependencies: QualityEntry | None = None
     """No grave vulnerability in what is built upon."""
+    personal_data: PersonalEntry | None = None
+    """No personal data in logs."""
     performance: QualityEntry | None = None
     """Lighthouse's scores; measured alone, when all other gates have answered."""
     valid: MoreSeconds = 900.0
@@ -50,6 +53,7 @@ class GatesSpec(Model):
     quality: tuple[QualitySpec, ...] = ()
     valid: float = 900.0
     """Seconds."""
+    personal_data: PersonalSpec | None = None
 
     @property
     def any_asked(self) -> bool:
@@ -64,4 +68,5 @@ def gates_spec(entry: GatesEntry) -> GatesSpec:
         ask=tuple(word for word in GATES if word in entry.ask),
         valid=entry.valid,
         quality=tuple(quality_spec(name, given) for name, given in qualities.items() if given),
+        personal_data=personal_spec(entry.personal_data) if entry.personal_data else None,
     )

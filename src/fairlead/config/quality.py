@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -73,7 +74,8 @@ class ReportEntry(Model):
     """A file of CI's whose first line is the commit that the report was made for."""
 
 
-def _something(entry: ReportEntry) -> ReportEntry:
+def whole(entry: ReportEntry) -> ReportEntry:
+    """A validator: a report that comes from somewhere, with the keys that go with that."""
     if not entry.file and not entry.run:
         raise Wrong("needs a `file`, or a command in `run` that prints the report")
     if not entry.run and {"folder", "timeout", "findings"} & entry.model_fields_set:
@@ -94,7 +96,7 @@ class QualityEntry(Model):
     least: dict[Name, Percent] | None = None
     """By figure, what it must be at least, in percent. Default: `maintainability: 85` (the share of modules with
     rank A) and `performance: 90`."""
-    reports: Annotated[tuple[Annotated[ReportEntry, AfterValidator(_something)], ...], AfterValidator(some)]
+    reports: Annotated[tuple[Annotated[ReportEntry, AfterValidator(whole)], ...], AfterValidator(some)]
     """The reports that are read; each must be there."""
 
 
@@ -134,10 +136,12 @@ _LEAST = {"maintainability": {"maintainability": 85.0}, "performance": {"perform
 
 def quality_spec(name: str, entry: QualityEntry) -> QualitySpec:
     """The gate of that name that an entry stands for."""
-    return QualitySpec(
-        name=name,
-        severity=entry.severity or ("high" if name == "dependencies" else "info"),
-        most=entry.most,
-        least=_LEAST.get(name, {}) if entry.least is None else entry.least,
-        reports=tuple(ReportSpec(**report.model_dump()) for report in entry.reports),
-    )
+    given = {"most": entry.most, "severity": entry.severity or ("high" if name == "dependencies" else "info")}
+    least = _LEAST.get(name, {}) if entry.least is None else entry.least
+    return quality_spec_of(name, entry.reports).model_copy(update={**given, "least": least})
+
+
+def quality_spec_of(name: str, reports: Iterable[ReportEntry]) -> QualitySpec:
+    """A gate that allows no issue at all."""
+    several = tuple(ReportSpec(**report.model_dump()) for report in reports)
+    return QualitySpec(name=name, severity="info", most=0, least={}, reports=several)

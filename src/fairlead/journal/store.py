@@ -40,6 +40,7 @@ MIGRATIONS = (
         " delivered real, body text not null)",
         "create table evidence (hash text primary key, environment text, at real, body text not null) without rowid",
     ),
+    ("create table scans (scope text, place text, body text not null, primary key (scope, place)) without rowid",),
 )
 """For each version of the schema what leads to it; a file is brought forward by those it has not seen."""
 
@@ -108,6 +109,17 @@ class Store:
         """Keep the timeline (unix seconds, sentence) and the measured downtime of a run."""
         row = (run, json.dumps(list(timeline)), json.dumps(downtime_ms or {}))
         self._write("insert or replace into extras values (?, ?, ?)", [row])
+
+    def save_scan(self, scope: str, place: str, body: str) -> None:
+        """Keep how far a file was looked through, in place of what was kept; empty = it is gone."""
+        self._write("insert or replace into scans values (?, ?, ?)", [(scope, place, body)])
+        self._write("delete from scans where scope = ? and place = ? and body = ''", [(scope, place)])
+
+    def scans(self, scope: str) -> dict[str, str]:
+        """By file, how far it was looked through."""
+        return {
+            str(place): str(body) for place, body in self._ask("select place, body from scans where scope = ?", scope)
+        }
 
     def save_report(self, report: Report) -> None:
         """Keep every part of a report."""

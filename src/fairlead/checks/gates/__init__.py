@@ -14,6 +14,7 @@ from fairlead.checks.gates import (
     dependabot,
     hosts,
     lock,
+    personal,
     pulls,
     quality,
     review,
@@ -40,4 +41,5 @@ def gates_of(context: GateContext) -> list[Gate]:
     """The gates of an environment, in the order in which they are told."""
     chosen = (GATES[word] for word in context.environment.gates.ask)
     asked = [made for make in (*ALWAYS, *chosen) if (made := make(context)) is not None]
-    return [*asked, *quality.gates(context)]
+    logs = personal.gate(context)
+    return [*asked, *([logs] if logs else []), *quality.gates(context)]

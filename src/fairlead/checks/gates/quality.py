@@ -22,21 +22,21 @@ def gates(context: GateContext) -> list[Gate]:
 
 def _gate(context: GateContext, spec: QualitySpec) -> Gate:
     async def look() -> list[Finding]:
-        copy = await _copy(context)
-        if isinstance(copy, WorkingCopy) and not copy.checked_out:
-            what = f"the plan was made from {copy.commit[:12]}, and another commit is checked out"
-            raise NotReady(what, f"git checkout {copy.commit[:12]}")
-        place = Place(
-            base=context.base,
-            env=build_environment(context.installation.secrets),
-            copy=copy,
-            now=context.clock.now(),
-        )
-        return [await check_quality(spec, place)]
+        return await check_here(context, spec)
 
     limit = READING + sum(report.timeout for report in spec.reports if report.run)
     tools = ", ".join(dict.fromkeys(report.format for report in spec.reports))
     return Gate(spec.name, f"{spec.name} by {tools}", look, limit=limit, alone=spec.alone, of_commit=True)
+
+
+async def check_here(context: GateContext, spec: QualitySpec) -> list[Finding]:
+    """What reports say of what would be deployed from here."""
+    copy = await _copy(context)
+    if isinstance(copy, WorkingCopy) and not copy.checked_out:
+        what = f"the plan was made from {copy.commit[:12]}, and another commit is checked out"
+        raise NotReady(what, f"git checkout {copy.commit[:12]}")
+    env = build_environment(context.installation.secrets)
+    return [await check_quality(spec, Place(base=context.base, env=env, copy=copy, now=context.clock.now()))]
 
 
 async def _copy(context: GateContext) -> WorkingCopy | NotReady:

@@ -8,6 +8,15 @@ from fairlead.config.rules.ground import Ground
 from fairlead.config.types import choice
 
 
+def personal_data_is_looked_for(ground: Ground) -> Iterator[Problem]:
+    """A gate without logs and reports would look at nothing."""
+    for environment in ground.installation.environments.values():
+        personal = environment.gates.personal_data
+        if personal and not personal.logs and not personal.quality:
+            path = ("environments", environment.name, "gates", "personal_data")
+            yield ground.problem(path, "needs `logs` or `reports`")
+
+
 def reports_say_what_is_asked(ground: Ground) -> Iterator[Problem]:
     """Where issues are counted, every report lists some; where figures are measured, every report has one of them."""
     for environment in ground.installation.environments.values():
@@ -28,4 +37,7 @@ def _said(figures: tuple[str, ...]) -> str:
     return choice(figures) if figures else "issues"
 
 
-RULES = (reports_say_what_is_asked,)
+RULES = (
+    personal_data_is_looked_for,
+    reports_say_what_is_asked,
+)

@@ -23,6 +23,8 @@ def _host_names(ground: Ground) -> Iterator[tuple[Path, str]]:
         yield ("databases", name, "backup_store", "host"), group.backup_store.host
     for name, environment in ground.file.environments.items():
         yield ("environments", name, "lock_host"), environment.lock_host
+        for number, log in enumerate(environment.gates.personal_data.logs if environment.gates.personal_data else ()):
+            yield ("environments", name, "gates", "personal_data", "logs", number, "host"), log.host
         for service, placed in environment.services.items():
             yield ("environments", name, "services", service, "host"), placed.host
 
