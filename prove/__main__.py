@@ -29,6 +29,7 @@ EXPERIMENTS = {
     "secrets": 30,
     "mutations": 90,
     "docroot": 30,
+    "swapload": 30,
     "github": 30,
     "ledger": 120,
     "datakills": 120,

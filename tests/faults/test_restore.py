@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from support.box import FREE, OPEN, Box, ended, says, until
+from support.box import FREE, OPEN, Box, ended, release, says, until
 from support.live_data import Place, Sqlite, names
 
 
@@ -82,3 +82,15 @@ def test_what_it_was_made_for_is_shown_before(crm: tuple[Box, Place]) -> None:
     told = box.run("db", "restore", "crm")
     says(told, 5, "nobody is here to approve the plan")
     assert names(place) == "a B c" and box.lock() != OPEN
+
+
+@pytest.mark.parametrize("crm", [Sqlite], indirect=True, ids=["sqlite"])
+def test_before_the_first_release_of_what_uses_it(crm: tuple[Box, Place]) -> None:
+    """The service's folder is not there yet, so nobody has to wait."""
+    box, place = crm
+    shutil.rmtree(box.home / "site")
+    box.service = release(maintenance={"on": ["true"], "off": ["true"]})
+    box.environment["services"] = {"site": {"host": "server", "path": "site", "databases": ["crm"]}}
+    box.configure()
+    says(box.run("db", "restore", "crm", "--yes"), 0, "is done")
+    assert names(place) == "a b" and box.lock() == FREE

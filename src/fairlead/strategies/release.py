@@ -186,7 +186,7 @@ _MARK = """\
 set -e; folder=$1 marker=$1/.maintenance
 case $3 in
 off) [ ! -e "$marker" ] || echo "$2" 1<>"$marker" || :;;
-*) [ -s "$marker" ] || echo "$2" >"$marker" ||
+*) [ -s "$marker" ] || { mkdir -p -- "$folder" && echo "$2" >"$marker"; } ||
   { rm -f -- "$marker"; echo "$folder cannot be written to: is its disk full?" >&2; exit 1; }
   echo "$2" 1<>"$marker";;
 esac
