@@ -39,6 +39,8 @@ VICTIMS = ("operator", "family", "server", "both")
 MOMENTS = {"backup": "", "restore": '"db-crm.swap"', "undo": '"db-crm.unswap"'}
 """What the record says when the step that moves the data has begun."""
 ROWS = 4000
+LEASE = 6
+"""Seconds that a resume waits for after a kill."""
 BUDGET = 90 * 60.0
 """Seconds after which no further round is begun; the table then says how many there were."""
 SPARE = 1.4
@@ -149,7 +151,7 @@ def work(engine: str, todo: queue.SimpleQueue[Blow], wanted: int, tally: Tally, 
     """Play rounds on one estate; one that was found broken is given up for a new one."""
     while tally.tried < wanted and time.monotonic() < tally.began + BUDGET:
         try:
-            with standing(Ground(engine, rows=ROWS)) as ground:
+            with standing(Ground(engine, rows=ROWS, lease=LEASE)) as ground:
                 stage = Stage(ground, tally, seed)
                 while tally.tried < wanted and time.monotonic() < tally.began + BUDGET:
                     if not stage.play(todo.get_nowait()):
@@ -166,7 +168,7 @@ def work(engine: str, todo: queue.SimpleQueue[Blow], wanted: int, tally: Tally, 
 def trial(engine: str, environ: Mapping[str, str], seed: int) -> list[str]:
     """Kills of the operator, and mostly of what is at work on the host too, in restores, until something is wrong."""
     tally = Tally()
-    with standing(Ground(engine, rows=ROWS, environ=environ)) as ground:
+    with standing(Ground(engine, rows=ROWS, lease=LEASE, environ=environ)) as ground:
         stage = Stage(ground, tally, seed)
         for blow in islice(blows_of(engine, 1000, seed), TRIES):
             victim = "family" if blow.number % 3 == 0 else "both"
