@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from prove.estate import descendants
+from prove.estate import descendants, standing
 from prove.planted import Planted, found
 from prove.table import Row
 from support.box import FREE, Told
@@ -35,9 +35,12 @@ WORDS = {
     "restore": ("db", "restore", "crm", "--yes"),
     "undo": ("db", "restore", "crm", "--undo", "--yes"),
 }
+VICTIMS = ("operator", "family", "server", "both")
 MOMENTS = {"backup": "", "restore": '"db-crm.swap"', "undo": '"db-crm.unswap"'}
 """What the record says when the step that moves the data has begun."""
 ROWS = 4000
+LEASE = 6
+"""Seconds that a resume waits for after a kill."""
 BUDGET = 90 * 60.0
 """Seconds after which no further round is begun; the table then says how many there were."""
 SPARE = 1.4
@@ -78,7 +81,8 @@ class Blow:
     number: int
     act: str
     victim: str
-    """operator, family (with all that it has started), or server."""
+    """operator, family (with all that it has started here), server, or both of these. A file's server is the program
+    that is at work on its host."""
     home_lost: bool
     in_the_move: bool
     """Once the data begins to move; otherwise at any moment of the command."""
@@ -127,15 +131,15 @@ def experiment(scale: float, seed: int, only: int | None = None) -> Iterable[Row
 
 
 def blows_of(engine: str, count: int, seed: int) -> Iterator[Blow]:
-    """The rounds of one engine. A file has no server: instead of it, all that the operator has started is killed."""
+    """The rounds of one engine."""
     dice = random.Random(f"{seed} {engine}")
     for number in range(count):
-        victim = ("operator", "family", "server")[number % 3]
+        victim = VICTIMS[number % len(VICTIMS)]
         yield Blow(
             1000 * [*PLACES].index(engine) + number,
             dice.choices((*WORDS,), (2, 5, 3))[0],
-            "family" if (victim, engine) == ("server", "sqlite") else victim,
-            victim != "server" and number % 2 == 0,
+            victim,
+            victim != "server" and number // len(VICTIMS) % 2 == 0,
             dice.random() < 0.5,
             dice.random(),
             dice.choice((0.0, 0.3, 2.0)),
@@ -147,7 +151,7 @@ def work(engine: str, todo: queue.SimpleQueue[Blow], wanted: int, tally: Tally, 
     """Play rounds on one estate; one that was found broken is given up for a new one."""
     while tally.tried < wanted and time.monotonic() < tally.began + BUDGET:
         try:
-            with Ground(engine, rows=ROWS) as ground:
+            with standing(Ground(engine, rows=ROWS, lease=LEASE)) as ground:
                 stage = Stage(ground, tally, seed)
                 while tally.tried < wanted and time.monotonic() < tally.began + BUDGET:
                     if not stage.play(todo.get_nowait()):
@@ -162,12 +166,13 @@ def work(engine: str, todo: queue.SimpleQueue[Blow], wanted: int, tally: Tally, 
 
 
 def trial(engine: str, environ: Mapping[str, str], seed: int) -> list[str]:
-    """Kills in the middle of restores until something is wrong."""
+    """Kills of the operator, and mostly of what is at work on the host too, in restores, until something is wrong."""
     tally = Tally()
-    with Ground(engine, rows=ROWS, environ=environ) as ground:
+    with standing(Ground(engine, rows=ROWS, lease=LEASE, environ=environ)) as ground:
         stage = Stage(ground, tally, seed)
         for blow in islice(blows_of(engine, 1000, seed), TRIES):
-            at = replace(blow, act="restore", victim="family", in_the_move=blow.number % 3 > 0, again=False)
+            victim = "family" if blow.number % 3 == 0 else "both"
+            at = replace(blow, act="restore", victim=victim, in_the_move=blow.number % 3 > 0, again=False)
             try:
                 if not stage.play(at):
                     break
@@ -228,10 +233,10 @@ class Stage:
         else:
             time.sleep(blow.moment * self.took[blow.act])
         hit = process.poll() is None
-        if blow.victim == "server":
-            self._kill_server(blow.away)
-        elif hit:
-            _kill(process.pid, family=blow.victim == "family")
+        if hit and blow.victim != "server":
+            _kill(process.pid, family=blow.victim != "operator")
+        if blow.victim in ("server", "both"):
+            self._kill_far(blow.away)
         out, err = process.communicate(timeout=170)
         self.told = Told(process.returncode, out, err)
         if "Traceback" in err:
@@ -240,9 +245,12 @@ class Stage:
             shutil.rmtree(ground.box.operator.home)
         return hit, self._open()
 
-    def _kill_server(self, away: float) -> None:
+    def _kill_far(self, away: float) -> None:
         place = self.ground.place
-        assert isinstance(place, Maria | Postgres)
+        if not isinstance(place, Maria | Postgres):
+            for pid in self.ground.box.sshd.running("python3"):
+                _kill(pid, family=True)
+            return
         _kill(place.server.process.pid, family=True)
         place.server.process.wait()
         time.sleep(away)
@@ -361,8 +369,8 @@ def row(engine: str, tally: Tally, wanted: int) -> Row:
         failures.append(f"only {tally.tried} of {wanted} rounds could be played")
     note = (
         f"during backup {seen['backup']}, restore {seen['restore']}, undo {seen['undo']}; the operator alone "
-        f"{seen['operator']}, with its family {seen['family']}, the server {seen['server']}; home deleted in "
-        f"{seen['home_lost']}; {seen['open']} runs were left open, {seen['resumes killed']} resumes killed too; ended "
-        f"old {seen['old']}, new {seen['new']}; {seen['too late']} too late"
+        f"{seen['operator']}, with its family {seen['family']}, the server {seen['server']}, both {seen['both']}; home "
+        f"deleted in {seen['home_lost']}; {seen['open']} runs were left open, {seen['resumes killed']} resumes killed "
+        f"too; ended old {seen['old']}, new {seen['new']}; {seen['too late']} too late"
     )
     return Row(f"kill -9 while data moves, {engine}", tally.tried, failures, time.monotonic() - tally.began, note)

@@ -16,11 +16,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
 
@@ -38,6 +38,7 @@ QUIET_WITHIN = 8.0
 """Seconds in which everything that an ended operator started must be gone."""
 
 Tree = dict[str, dict[str, Any]]
+Standing = TypeVar("Standing", bound=AbstractContextManager[Any])
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,21 @@ SMALL = Size(("crm", "frontend", "games"), ("crm", "games"), 1, 6)
 FULL = Size(tuple(SERVICES), ("games", "admin", "n8n"), 9, 8)
 
 
-OPEN: list[Ground] = []
-"""Those that stand now."""
+OPEN: list[Any] = []
+"""Those that stand now, of whatever kind."""
 CLOSING = threading.Event()
 """No more of them: everything is being put away."""
+
+
+@contextmanager
+def standing(ground: Standing) -> Iterator[Standing]:
+    """Another kind of estate, which is put away too when everything is."""
+    OPEN.append(ground)
+    try:
+        with ground:
+            yield ground
+    finally:
+        OPEN.remove(ground)
 
 
 def put_away() -> None:

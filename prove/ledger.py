@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from prove.estate import standing
 from prove.planted import Planted, found
 from prove.table import Row
 from support.taken_back import PLACES, Ground, Round
@@ -30,8 +31,8 @@ FAULTS = (
         "mariadb",
         "counters stay where the backup had them",
         "engines/mariadb_swap.remote",
-        '        self.raise_counters()\n        self.says["tries"] +=',
-        '        self.says["tries"] +=',
+        "    def raise_counters(self):\n",
+        "    def raise_counters(self):\n        return\n",
     ),
     Planted(
         "mariadb",
@@ -104,7 +105,7 @@ def work(engine: str, rounds: list[int], tally: Tally, seed: int) -> None:
     began, left = time.monotonic(), list(rounds)
     while left and time.monotonic() < began + BUDGET:
         try:
-            with Ground(engine) as ground:
+            with standing(Ground(engine)) as ground:
                 while left and time.monotonic() < began + BUDGET:
                     if not play(ground, left.pop(0), tally, seed):
                         break
@@ -140,7 +141,7 @@ def play(ground: Ground, number: int, tally: Tally, seed: int) -> bool:
 
 def trial(engine: str, environ: Mapping[str, str], seed: int) -> list[str]:
     """Rounds until something is wrong."""
-    with Ground(engine, environ=environ) as ground:
+    with standing(Ground(engine, environ=environ)) as ground:
         for number in range(TRIES):
             if wrong := Round(ground, f"{seed} planted {number}").play(f"p{number}"):
                 return wrong

@@ -185,6 +185,7 @@ async def test_a_backup_beside_a_busy_writer_is_one_moment_of_it(here: Place, se
     assert taken[-1]["people"] > 0
 
 
+@pytest.mark.long
 async def test_three_hundred_tables(here: Place, server: MariaDB) -> None:
     sql = "".join(f"create table t{n} (a int) engine=aria; insert into t{n} values (1), (2);" for n in range(300))
     server.create("crm", sql)

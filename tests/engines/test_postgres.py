@@ -449,6 +449,7 @@ async def test_names_stay_what_they_are(here: Place, server: Postgres) -> None:
     assert {path.name for path in here.home.iterdir()} == {"backups"}
 
 
+@pytest.mark.long
 async def test_three_hundred_tables(here: Place, server: Postgres) -> None:
     tables = (
         "do $$ begin for i in 1..300 loop execute format('create table t%s as select generate_series(1, %s)', i, i);"

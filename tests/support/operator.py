@@ -50,7 +50,12 @@ class Operator:
     def run(self, *words: str, timeout: float = 280.0) -> subprocess.CompletedProcess[str]:
         """A command to its end."""
         process = self.start(*words)
-        out, err = process.communicate(timeout=timeout)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
         self.said += [out, err]
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 

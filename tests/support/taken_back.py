@@ -23,15 +23,17 @@ from support.sshd import Sshd
 from support.written import KEYS, Book, schema, some, word, writers
 
 PLACES: dict[str, Any] = {"mariadb": Maria, "postgres": Postgres, "sqlite": Sqlite}
-LEASE = {"ttl": "5s", "beat": "5s"}
 
 
 class Ground:
     """`with Ground(engine) as ground:`; everything lies in folders of its own."""
 
-    def __init__(self, engine: str, rows: int = 0, environ: Mapping[str, str] = {}) -> None:
-        """`rows`: so many people are there from the beginning; `environ`: more variables of the operator."""
+    def __init__(self, engine: str, rows: int = 0, environ: Mapping[str, str] = {}, lease: int = 30) -> None:
+        """`rows`: so many people are there from the beginning; `environ`: more variables of the operator; `lease`:
+        seconds after which a killed operator's lock may be taken.
+        """
         self.engine, self.rows, self.environ, self.book = engine, rows, environ, Book()
+        self.lease = {"ttl": f"{lease}s", "beat": f"{min(lease, 5)}s"}
 
     def __enter__(self) -> Self:
         self.stack = ExitStack()
@@ -50,7 +52,9 @@ class Ground:
         self.stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         place = PLACES[self.engine]
         sshd = self.stack.enter_context(Sshd(self.folder / "sshd"))
-        self.box = Box(self.folder, sshd, environ={**place.passwords, **self.environ}, environment={"lease": LEASE})
+        self.box = Box(
+            self.folder, sshd, environ={**place.passwords, **self.environ}, environment={"lease": self.lease}
+        )
         self.place: Place = place(self.box.home, self.folder)
         self.stack.callback(self.place.close)
         self.box.databases = {"data": self.place.group() | {"names": {"crm": {}}}}
