@@ -34,6 +34,7 @@ EXPERIMENTS = {
     "datakills": 120,
     "rows": 30,
     "lab": 20,
+    "firewall": 25,
 }
 """Module of this package -> minutes that it may take."""
 
