@@ -35,6 +35,7 @@ EXPERIMENTS = {
     "datakills": 120,
     "rows": 30,
     "lab": 20,
+    "firewall": 25,
 }
 """Module of this package -> minutes that it may take."""
 

@@ -48,6 +48,8 @@ LOGS = "checks/test_logs.py"
 PERSONAL = "checks/test_personal.py"
 GITHUB = "checks/test_github.py"
 READY = "app/test_ready.py"
+UFW = "strategies/ufw.sh"
+UFW_ROWS = "strategies/test_ufw_script.py"
 
 MUTATIONS = (
     Mutation(
@@ -873,6 +875,149 @@ MUTATIONS = (
         "        await ctx.begun(session.run, plan, first)\n        return",
         "        return",
         ("app/test_announce.py::test_the_issue_stands_before_the_first_change",),
+    ),
+    Mutation(
+        "a firewall is changed without a switch that would bring it back",
+        UFW,
+        """        sleep 1
+        there "armed.$$" || exit 0
+""",
+        """        sleep 1
+        rm -f "armed.$$"
+        there "armed.$$" || exit 0
+""",
+        (f"{UFW_ROWS}::test_what_is_not_confirmed_is_brought_back_byte_for_byte",),
+    ),
+    Mutation(
+        "the switch goes off and brings nothing back",
+        UFW,
+        """        if restore before && seen=$(now) && is before; then
+            sync""",
+        """        if seen=$(now); then
+            sync""",
+        (f"{UFW_ROWS}::test_what_is_not_confirmed_is_brought_back_byte_for_byte",),
+    ),
+    Mutation(
+        "the switch ends with the change that armed it",
+        UFW,
+        """    setsid sh -c 'eval "$1"'""",
+        """    sh -c 'eval "$1"'""",
+        (f"{UFW_ROWS}::test_the_switch_is_no_part_of_the_change",),
+    ),
+    Mutation(
+        "the connection that made the rules may confirm them",
+        UFW,
+        """[ "${SSH_CONNECTION:-}" != "$(cat applied)" ] ||""",
+        """true ||""",
+        (f"{UFW_ROWS}::test_the_connection_that_made_the_change_confirms_nothing",),
+    ),
+    Mutation(
+        "a confirmation counts although the switch has gone off",
+        UFW,
+        """mv armed.* confirmed 2>/dev/null || die""",
+        """mv armed.* confirmed 2>/dev/null || : >confirmed || die""",
+        (f"{UFW_ROWS}::test_what_is_not_confirmed_is_brought_back_byte_for_byte",),
+    ),
+    Mutation(
+        "ufw is switched on before SSH is let in",
+        UFW,
+        """    if [ "$how" = rules ]; then
+""",
+        """    if [ "$how" = rules ]; then
+        ufw enable
+""",
+        (f"{UFW_ROWS}::test_ssh_is_let_in_before_ufw_is_switched_on",),
+    ),
+    Mutation(
+        "a rule that ufw passes over is taken for done",
+        UFW,
+        """            case $said in *Skipping*) die "ufw $rule: $said" ;; esac
+""",
+        "",
+        (f"{UFW_ROWS}::test_a_rule_that_ufw_passes_over_is_a_failure",),
+    ),
+    Mutation(
+        "a trial that the switch has ended leaves a resume nothing but to halt",
+        UFW,
+        """there restored && is before && echo after || echo between""",
+        """there restored && is before && echo before || echo between""",
+        (f"{UFW_ROWS}::test_what_is_not_confirmed_is_brought_back_byte_for_byte",),
+    ),
+    Mutation(
+        "somebody else's later rules are taken for ours",
+        UFW,
+        """    elif there withdrawn; then
+        echo between
+    else
+        echo cannot_tell""",
+        """    else
+        echo between""",
+        (f"{UFW_ROWS}::test_rules_that_somebody_changed_afterwards_are_not_ours_to_undo",),
+    ),
+    Mutation(
+        "ufw is there because the script has a function of that name",
+        UFW,
+        "(unset -f ufw && command -v ufw)",
+        "(command -v ufw)",
+        (f"{UFW_ROWS}::test_look_says_what_stands_in_the_way",),
+    ),
+    Mutation(
+        "a broad rule on top counts as harmless",
+        "strategies/ufw.py",
+        """            if not any(_inside(rule.source, client) for client in wish.clients):
+                return False
+""",
+        "",
+        ("strategies/test_ufw.py",),
+    ),
+    Mutation(
+        "IPv6 is left open",
+        "strategies/ufw.py",
+        "families = (4, 6) if found.ipv6 else (4,)",
+        "families = (4,)",
+        ("strategies/test_ufw.py",),
+    ),
+    Mutation(
+        "any rule for the SSH port counts as a way in for us",
+        "strategies/ufw.py",
+        "if not rule.takes(caller.port) or caller.source not in rule.source:",
+        "if not rule.takes(caller.port):",
+        ("strategies/test_ufw.py",),
+    ),
+    Mutation(
+        "a new connection is the old one",
+        "outside/connect.py",
+        "host = self._make(self._host(name, ()).account, (name,))",
+        "host = self._host(name, ())",
+        ("run/test_fresh.py",),
+    ),
+    Mutation(
+        "a step that is about a new connection makes do with the old one",
+        "run/session.py",
+        """if what == "do" and step.fresh:""",
+        """if what == "undo" and step.fresh:""",
+        ("run/test_fresh.py",),
+    ),
+    Mutation(
+        "a port that answers where it must not is well",
+        "checks/port.py",
+        """else ("fail", f"reaches {place}, and should not")""",
+        """else ("ok", f"reaches {place}, and should not")""",
+        ("checks/test_port.py",),
+    ),
+    Mutation(
+        "nobody else is asked whether the port is shut",
+        "plan/firewall.py",
+        """for name in ("", *elsewhere)} | asked""",
+        """for name in ()} | asked""",
+        ("plan/test_firewall.py",),
+    ),
+    Mutation(
+        "a firewall is changed beside another one",
+        "plan/firewall.py",
+        "    for other in state.others:",
+        "    for other in ():",
+        ("plan/test_firewall.py",),
     ),
 )
 

@@ -94,6 +94,16 @@ ABOUT = {
         "`findings` (list of [Finding](#finding)), `databases` (by group: how many are as they are to be, and all); "
         "with --sql `sql` (by group: list of statements)",
     ),
+    "db firewall": About(
+        {
+            **CHANGED,
+            0: "only clients reach the ports",
+            1: "nothing was changed: not ready, or a side sees it otherwise",
+            2: COMMON[2],
+        },
+        "`deployment` ([Deployment](#deployment)), `kept` and `ledgers` (empty); with nothing to do `changes` (0), "
+        "`findings` (list of [Finding](#finding)), `remarks`; with --plan `hash`, `plan` and `way_back`, as for `plan`",
+    ),
     "db ledger": About({0: "told", **COMMON}, "`ledgers` (list of [Ledger](#ledger))"),
     "db kept": About({0: "told", **COMMON}, "`beside` (list of [Beside](#beside), each also with `until`, a day)"),
     "db prune": About(

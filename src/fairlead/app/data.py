@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from fairlead.checks.databases import check_databases
 from fairlead.checks.privileges import check_privileges
-from fairlead.config import DatabaseSpec
+from fairlead.config import DatabaseSpec, GroupSpec
 from fairlead.engines import ENGINES, PROVISIONERS, Spare, store
 from fairlead.errors import CallError, FairleadError, NotReady
 from fairlead.model import Backup, Beside, Finding, Ledger, Plan, as_where
 from fairlead.plan.beside import expired, last_day, look_beside
 from fairlead.plan.data import Chosen
+from fairlead.plan.firewall import groups_of, plan_firewall, plan_return
 from fairlead.plan.provision import Provision, plan_provision, wishes
 from fairlead.plan.prune import plan_prune
 from fairlead.plan.restore import plan_restore, plan_undo, restore_label
@@ -315,6 +316,71 @@ class Data:
             what = f"the newest backup of {database.name} does not count: {old}"
             raise NotReady(what, f"to take it all the same: --backup {newest.file}")
         return newest
+
+    async def plan_firewall(self, names: Iterable[str] = ()) -> Plan:
+        """What it takes that only their clients reach the ports of these groups' servers, or of all groups'.
+
+        Without steps where that is so already. Raises CallError where a group does not say which machine its server is.
+        """
+        now, groups = self._app.clock.now(), self._with_server(names)
+
+        async def make() -> Plan:
+            installation, environment = self._app.installation, self._app.environment
+            return await plan_firewall(installation, environment, groups, self._app.hosts, now=now)
+
+        self._app.remake = make
+        return await make()
+
+    async def plan_firewall_back(self, names: Iterable[str] = ()) -> Plan:
+        """What it takes to make these servers' firewalls what they were before the last change of them that stands.
+
+        Raises CallError where there was none.
+        """
+        now, groups = self._app.clock.now(), self._with_server(names)
+
+        async def make() -> Plan:
+            installation, environment = self._app.installation, self._app.environment
+            kept = await self._kept_firewalls({group.server for group in groups})
+            return await plan_return(installation, environment, groups, kept, self._app.hosts, now=now)
+
+        self._app.remake = make
+        return await make()
+
+    async def _kept_firewalls(self, hosts: set[str]) -> dict[str, str]:
+        """By host: the label of its last change that was not taken back."""
+        found: dict[str, str] = {}
+        taken_back = dict.fromkeys(hosts, 0)
+        async for run, plan in self._app.past_runs():
+            if plan is None or plan.kind != "firewall" or run.state != "done":
+                continue
+            for host in {step.host for step in plan.steps} & hosts - found.keys():
+                if host not in plan.firewalls:
+                    taken_back[host] += 1
+                elif taken_back[host]:
+                    taken_back[host] -= 1
+                else:
+                    found[host] = plan.firewalls[host]
+        if not found:
+            raise CallError("no change of a firewall stands that could be taken back", "see `fairlead history`")
+        return found
+
+    def _with_server(self, names: Iterable[str]) -> list[GroupSpec]:
+        """These groups of the environment, or all that say where their server is."""
+        groups, chosen = groups_of(self._app.installation, self._app.own_databases()), list(names)
+        there = ", ".join(group.name for group in groups)
+        for name in chosen:
+            if name not in {group.name for group in groups}:
+                hint = f"there are: {there}" if there else "set `server` and `clients` in its group of `databases`"
+                raise CallError(
+                    f"no group {name!r} in {self._app.environment.name} says where its server is, and who may reach it",
+                    hint,
+                )
+        if not groups:
+            what = (
+                f"no group of databases in {self._app.environment.name} says where its server is, and who may reach it"
+            )
+            raise CallError(what, "set `server` and `clients` in the group")
+        return [group for group in groups if not chosen or group.name in chosen]
 
     def named(self, names: Iterable[str]) -> list[DatabaseSpec]:
         """These databases of the environment, or all. Raises CallError for a name that is not among them."""

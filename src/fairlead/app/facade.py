@@ -58,6 +58,9 @@ HEALTH_LIMIT = 8.0
 KEEP_ARTIFACTS = 50
 """How many built trees the operator's machine keeps."""
 
+UNDONE_BY = {"restore": "`fairlead db restore NAME --undo`", "firewall": "`fairlead db firewall --undo`"}
+"""What takes a finished run back that is no deployment."""
+
 Listen = Callable[[Event], None]
 D = TypeVar("D")
 
@@ -261,7 +264,7 @@ class Fairlead:
 
         Raises NotReady when those artifacts are not on this machine and the sources here do not lead to them.
         """
-        if plan.kind in ("rollback", "restore", "prune", "provision"):
+        if plan.kind in ("rollback", "restore", "prune", "provision", "firewall"):
             return await self.remake()
         if plan.kind == "adopt":
             return _as_seen(plan, await self.plan_adopt(plan.services[0].service))
@@ -340,13 +343,14 @@ class Fairlead:
             if wanted and deployment.state == "done" and plan is not None and plan.services:
                 return plan
             if run:
-                raise CallError(f"run {run} is {deployment.state}, there is nothing to take back")
+                hint = UNDONE_BY.get(deployment.kind, "") if deployment.state == "done" else ""
+                raise CallError(f"run {run} is {deployment.state}, there is nothing to take back", hint)
         raise CallError(
             f"no finished deployment {run}".rstrip() + f" in {self.environment.name}", "see `fairlead history`"
         )
 
     async def past_runs(self) -> AsyncIterator[tuple[Deployment, Plan | None]]:
-        """The environment's runs, newest first, as their records tell them, and their plans."""
+        """The environment's runs, newest first, as their records tell them, with their plans where they are kept."""
         target = await self._lock_target()
         for head in reversed(await target.list()):
             yield await self._reconstruct(target, head.run)

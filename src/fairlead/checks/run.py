@@ -9,8 +9,9 @@ from fairlead.checks.command import check_command
 from fairlead.checks.databases import as_spec, check_databases
 from fairlead.checks.http import check_http
 from fairlead.checks.looked import host_by_host, looked, looked_at_all, within
+from fairlead.checks.port import check_port
 from fairlead.checks.tree import check_trees
-from fairlead.model import Check, CommandCheck, DatabaseCheck, Finding, HttpCheck, TreeCheck
+from fairlead.model import Check, CommandCheck, DatabaseCheck, Finding, HttpCheck, PortCheck, TreeCheck
 from fairlead.outside.connect import Hosts
 from fairlead.outside.http import HttpClient
 from fairlead.outside.secrets import Secrets
@@ -25,8 +26,10 @@ class CheckContext:
     secrets: Secrets
 
 
-async def run_check(check: HttpCheck | CommandCheck, context: CheckContext) -> Finding:
+async def run_check(check: HttpCheck | CommandCheck | PortCheck, context: CheckContext) -> Finding:
     """Take the look that a plan carries as data."""
+    if isinstance(check, PortCheck):
+        return await check_port(check, context.hosts)
     if isinstance(check, HttpCheck):
         return await check_http(check, context.http, context.secrets)
     return await looked(name_of(check), check.subject, _by_command(check, context))
@@ -59,7 +62,7 @@ async def run_checks(checks: Iterable[Check], context: CheckContext, limit: floa
     several = list(checks)
     databases = [as_spec(one) for one in several if isinstance(one, DatabaseCheck)]
     trees = [one for one in several if isinstance(one, TreeCheck)]
-    others = [one for one in several if isinstance(one, HttpCheck | CommandCheck)]
+    others = [one for one in several if isinstance(one, HttpCheck | CommandCheck | PortCheck)]
     found = await asyncio.gather(
         together([Asked(name_of(one), one.subject, run_check(one, context)) for one in others], limit),
         check_databases(databases, context.hosts, context.secrets, limit=limit),

@@ -160,7 +160,8 @@ class GroupEntry(Model):
     server: Name = ""
     """One of the `hosts`: an account on the machine that the server runs on, to make databases over its socket."""
     clients: tuple[ClientAddress, ...] = ()
-    """The addresses that the server sees its clients come from: accounts are bound to them."""
+    """The addresses that the server sees its clients come from: accounts are bound to them, and `fairlead db firewall`
+    lets nobody else reach the port."""
     admin: AdminEntry | None = None
     """The account that makes databases and accounts; without it, they are only verified."""
     made_by: Annotated[MadeBy, BeforeValidator(text)] = "fairlead"

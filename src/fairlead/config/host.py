@@ -24,7 +24,7 @@ from fairlead.model import Account, Model, SecretRef
 
 Command = Annotated[Arguments, AfterValidator(lambda argv: tuple(map(placeholders("unit", "owner", "path"), argv)))]
 
-CommandWord = Literal["restart", "reload", "stop", "status", "show", "log", "own"]
+CommandWord = Literal["restart", "reload", "stop", "status", "show", "log", "own", "firewall"]
 PROPERTIES = "LoadState,ActiveState,SubState,Type,Result,MainPID,NRestarts,ExecMainCode,ExecMainStatus"
 LOG_LINES = "20"
 
@@ -39,6 +39,7 @@ class HostCommands(Model):
     show: tuple[str, ...]
     log: tuple[str, ...]
     own: tuple[str, ...]
+    firewall: tuple[str, ...]
 
     def argv(self, word: CommandWord, **values: str) -> tuple[str, ...]:
         """The command of that word with `unit=`, `owner=` and `path=` put in; a value never becomes two arguments."""
@@ -58,6 +59,7 @@ def _systemd(*program: str, root: tuple[str, ...] = ()) -> HostCommands:
         show=("systemctl", *user, "show", "--property", PROPERTIES, "{unit}"),
         log=(*root, "journalctl", *user, "--quiet", "--no-pager", "--lines", LOG_LINES, "--unit", "{unit}"),
         own=(*root, "chown", "-R", "{owner}", "{path}"),
+        firewall=("sudo", "-n", "ufw") if program[0] == "sudo" else ("ufw",),
     )
 
 
@@ -92,6 +94,8 @@ class CommandsEntry(Model):
     """Prints the last lines of `{unit}`'s log: they are quoted when it does not last."""
     own: Command = ()
     """Gives everything below `{path}` to `{owner}`."""
+    firewall: Command = ()
+    """Runs ufw, which is its last word; what stands before that is put before `cat` and `tee` too, for ufw's files."""
 
 
 class HostEntry(Model):

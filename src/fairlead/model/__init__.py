@@ -4,7 +4,7 @@ from fairlead.model.account import Account
 from fairlead.model.backup import Backup
 from fairlead.model.base import Model, canonical, sha256
 from fairlead.model.beside import Beside
-from fairlead.model.check import Check, CommandCheck, DatabaseCheck, HttpCheck, TreeCheck
+from fairlead.model.check import Check, CommandCheck, DatabaseCheck, HttpCheck, PortCheck, TreeCheck
 from fairlead.model.command import Command, Result, SecretRef, shell
 from fairlead.model.deployment import Deployment, ErrorShare, Event, Report, Sample, StepTime
 from fairlead.model.finding import Finding, Status, blockers, why_not
@@ -57,6 +57,7 @@ __all__ = [
     "Passed",
     "Patch",
     "Plan",
+    "PortCheck",
     "Receipt",
     "RecordLine",
     "Report",

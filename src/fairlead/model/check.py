@@ -70,4 +70,18 @@ class DatabaseCheck(Model):
     tls: Literal["off", "required", "verify"] = "off"
 
 
-Check = Annotated[HttpCheck | TreeCheck | CommandCheck | DatabaseCheck, Field(discriminator="kind")]
+class PortCheck(Model):
+    """A TCP port of a machine must be reached from a host, or must not."""
+
+    kind: Literal["port"] = "port"
+    subject: str
+    """From where, as people call it."""
+    host: str = ""
+    """From where; empty = from the operator's machine."""
+    address: str
+    port: int
+    open: bool
+    """Whether a connection must succeed."""
+
+
+Check = Annotated[HttpCheck | TreeCheck | CommandCheck | DatabaseCheck | PortCheck, Field(discriminator="kind")]

@@ -8,7 +8,7 @@ from fairlead.model.check import Check, DatabaseCheck
 from fairlead.model.step import Step
 from fairlead.model.tree import Difference
 
-Kind = Literal["deploy", "rollback", "adopt", "restore", "prune", "provision"]
+Kind = Literal["deploy", "rollback", "adopt", "restore", "prune", "provision", "firewall"]
 """What a plan is for."""
 
 PLAN_FORMAT = 1
@@ -194,6 +194,8 @@ class Plan(Model):
     backups: dict[str, tuple[str, ...]] = {}
     """By database, by its name in fairlead.yml: labels of what this plan backs up, the best to go back to first; where
     it restores, the SHA-256 of the backup that it takes."""
+    firewalls: dict[str, str] = {}
+    """By host: the label under which its firewall as it was before is kept."""
     untouched: Untouched = Untouched()
     steps: tuple[Step, ...]
     """Stage steps run in parallel by service; activate steps strictly in this order; close steps after the watch."""

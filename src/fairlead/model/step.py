@@ -105,6 +105,9 @@ class Step(Model):
     """Seconds between TERM and KILL when it is ended."""
     leaves: bool = False
     """It starts a daemon on purpose; its probe asks the daemon."""
+    fresh: float = 0.0
+    """`do` runs over a new connection that is opened for it; seconds within which that must succeed, or the step has
+    failed. 0 = over the one that is open."""
     shows: tuple[str, ...] = ()
     """What `do` amounts to, as commands that a person can read; `do` itself also guards and marks them."""
     shows_back: tuple[str, ...] = ()

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,6 +36,17 @@ class Hosts:
         if isinstance(host, SshHost):
             await host.open()
         return host
+
+    @asynccontextmanager
+    async def fresh(self, name: str) -> AsyncIterator[Host]:
+        """The same account over a connection of its own, opened for this and closed at its end. Raises as `get`."""
+        host = self._make(self._host(name, ()).account, (name,))
+        try:
+            if isinstance(host, SshHost):
+                await host.open()
+            yield host
+        finally:
+            await host.aclose()
 
     def know(self, accounts: Mapping[str, Account]) -> None:
         """From now on these names mean these accounts, as an open run's plan has them, whatever was meant before."""

@@ -184,7 +184,7 @@ def assembled(
         "project": installation.project,
         "environment": environment.name,
         "lock_host": environment.lock_host,
-        "accounts": _accounts(installation, environment, [step.host for step in (*steps, *back.steps)]),
+        "accounts": accounts_of(installation, environment, [step.host for step in (*steps, *back.steps)]),
         "services": tuple(changes),
         "databases": tuple(database_name(database) for database in databases),
         "untouched": _untouched(installation, environment, steps, changed, databases),
@@ -257,7 +257,7 @@ def guards(installation: Installation, environment: EnvironmentSpec) -> tuple[Da
     return tuple(as_check(one) for one in own)
 
 
-def _accounts(installation: Installation, environment: EnvironmentSpec, used: Iterable[str]) -> dict[str, Account]:
+def accounts_of(installation: Installation, environment: EnvironmentSpec, used: Iterable[str]) -> dict[str, Account]:
     """The accounts that a plan needs to be carried out, those that are jumped through included."""
     watched = (service.host for service in environment.services.values() if service.host and service.access_log)
     guarded = (check.host for check in guards(installation, environment))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
 
-from fairlead.errors import FairleadError, Fenced, Halted
+from fairlead.errors import FairleadError, Fenced, Halted, NotReady
 from fairlead.journal.record import encode, read_record
 from fairlead.journal.target import Acquired, Done, FencedBy, Saw, State, Target
 from fairlead.model import Command, Entry, Lease, Receipt, RecordLine, Run, Step, StepFact, Upload, step_fact
@@ -17,6 +17,8 @@ from fairlead.outside.connect import Hosts
 from fairlead.outside.files import ArtifactStore
 from fairlead.outside.secrets import Secrets
 
+FRESH_PAUSE = 1.0
+"""Seconds between two tries to open a new connection for a step that is about that."""
 STUCK_AFTER = 30.0
 """Seconds that a takeover waits for changes that do not end when told to."""
 
@@ -165,7 +167,8 @@ class Session:
 
     def takes_one_trip(self, step: Step, what: Literal["do", "undo"], *, alone: bool) -> bool:
         """Whether a change of it may share a round trip with its intent: see `change`."""
-        return alone and step.host == self.lock_host and not (what == "do" and isinstance(step.do, Upload))
+        elsewhere = what == "do" and (step.fresh or isinstance(step.do, Upload))
+        return alone and step.host == self.lock_host and not elsewhere
 
     async def probe_and_do(self, step: Step) -> Done | Saw:
         """`change` for a step that `takes_one_trip`, in the same trip as its probe: only where that says `before`."""
@@ -202,7 +205,25 @@ class Session:
         return done
 
     async def _behind_fence(self, step: Step, what: Literal["do", "undo"], change_id: str) -> Done:
-        target, late, beat = await self.target(step.host), self.late(step.host), self.lease.beat
+        if what == "do" and step.fresh:
+            return await self._over_new_connection(step, change_id)
+        return await self._on(await self.target(step.host), step, what, change_id)
+
+    async def _over_new_connection(self, step: Step, change_id: str) -> Done:
+        """Where none succeeds in time, the step has failed: that one succeeds is what it is about."""
+        end = self.clock.monotonic() + step.fresh
+        while True:
+            try:
+                async with self.hosts.fresh(step.host) as host:
+                    return await self._on(Target(host, self.environment), step, "do", change_id)
+            except NotReady as error:
+                if self.clock.monotonic() >= end:
+                    says = f"no new connection succeeded within {step.fresh:g} s: {error}"
+                    return Done(rc=255, output=says, now=0)
+            await self.clock.sleep(FRESH_PAUSE)
+
+    async def _on(self, target: Target, step: Step, what: Literal["do", "undo"], change_id: str) -> Done:
+        late, beat = self.late(step.host), self.lease.beat
         if what == "do" and isinstance(step.do, Upload):
             source = self.artifacts.path(step.do.artifact)
             return await target.upload(self.token, change_id, late, source, step.do, grace=step.grace, beat=beat)

@@ -205,7 +205,8 @@ def told(one: Deployment) -> str:
     took = one.ended - one.started
     if one.state == "done":
         live = ", ".join(f"{name} {lines.ascii_path(version)}" for name, version in one.versions.items())
-        return f"{one.kind} {one.id} is done in {took:.0f} s (target 1800 s): {live}"
+        target = f" (target 1800 s): {live}" if live else ""
+        return f"{one.kind} {one.id} is done in {took:.0f} s{target}"
     if one.state == "back":
         return (
             f"{one.kind} {one.id} came back: {lines.ascii_path(one.why_back)}\n"

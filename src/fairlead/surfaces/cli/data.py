@@ -8,7 +8,7 @@ import click
 
 from fairlead.app import Fairlead, Provision
 from fairlead.errors import CallError, NotReady
-from fairlead.model import Deployment, Finding, blockers
+from fairlead.model import Deployment, Finding, Plan, blockers
 from fairlead.surfaces.cli import lines
 from fairlead.surfaces.cli.change import approve, consent, ended, nothing
 from fairlead.surfaces.cli.frame import command, emit_json, options
@@ -209,6 +209,50 @@ def _counts(app: Fairlead, found: list[Finding]) -> dict[str, tuple[int, int]]:
     asked = {one.subject for one in found}
     groups = {name: [one for one in group.databases if one in asked] for name, group in app.installation.groups.items()}
     return {name: (len(good & set(names)), len(names)) for name, names in groups.items() if names}
+
+
+@db.command(name="firewall")
+@click.argument("groups", nargs=-1)
+@click.option("--undo", is_flag=True, help="Bring back the firewalls as they were before their last change.")
+@click.option("--plan", "only_shown", is_flag=True, help="Only show the plan.")
+@consent
+@options
+@command
+async def firewall(
+    app: Fairlead, as_json: bool, groups: tuple[str, ...], undo: bool, only_shown: bool, yes: bool, reason: str
+) -> int:
+    """Let only their clients reach database servers: ufw rules, on trial until a new SSH connection has succeeded.
+
+    Example: fairlead db firewall external -e production
+    """
+    made = await (app.data.plan_firewall_back(groups) if undo else app.data.plan_firewall(groups))
+    if not made.steps:
+        return await _as_it_should_be(app, made, as_json)
+    if only_shown:
+        return _shown(app, made, as_json)
+    approve(app, made, yes=yes, from_file=False)
+    why = reason or ("undo a change of the firewall" if undo else "firewall")
+    return await ended(app, await app.deploy(made, reason=why, watch=False), as_json)
+
+
+def _shown(app: Fairlead, made: Plan, as_json: bool) -> int:
+    back = app.expected_way_back(made)
+    if as_json:
+        emit_json({"hash": made.hash, "plan": made, "way_back": back})
+    else:
+        click.echo("\n".join(lines.plan(made, back)))
+    return 0
+
+
+async def _as_it_should_be(app: Fairlead, made: Plan, as_json: bool) -> int:
+    """No rule has to change; whether they do what they say is looked at from all sides."""
+    found = await app.check(check for checks in made.proven.values() for check in checks)
+    if as_json:
+        emit_json({"changes": 0, "findings": found, "remarks": made.remarks})
+    else:
+        remarks = (f"! {remark}" for remark in made.remarks)
+        click.echo("\n".join([*lines.findings(found), *remarks, "0 changes: the rules are as they should be"]))
+    return 1 if blockers(found) else 0
 
 
 @db.command(name="ledger")
