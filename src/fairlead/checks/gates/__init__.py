@@ -14,13 +14,14 @@ from fairlead.checks.gates import (
     dependabot,
     hosts,
     lock,
+    migrations,
     pulls,
     quality,
     review,
     services,
 )
 
-ALWAYS: tuple[MakeGate, ...] = (hosts.gate, lock.gate, services.gate, databases.gate, backups.gate)
+ALWAYS: tuple[MakeGate, ...] = (hosts.gate, lock.gate, services.gate, databases.gate, backups.gate, migrations.gate)
 """Asked in every environment."""
 ALWAYS_NAMES = ("hosts", "lock", "services", "databases", "backups")
 """What these are called."""
