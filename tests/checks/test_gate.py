@@ -110,6 +110,22 @@ async def test_one_that_hangs_takes_no_answer_from_the_others() -> None:
     assert [one.status for one in answers] == ["unknown", "ok", "unknown"]
 
 
+async def test_gates_that_only_wait_take_as_long_as_the_slowest() -> None:
+    def waits(number: int) -> Gate:
+        async def look() -> list[Finding]:
+            await asyncio.sleep(0.05 * number)
+            return seen("ok")
+
+        return gate(look, f"g{number}")
+
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    answers = await ask_gates([waits(number) for number in range(1, 17)])
+    took = clock() - began
+    assert took < 1.5 * max(one.ms for one in answers) / 1000
+    assert len(answers) == 16
+
+
 def context() -> GateContext:
     nothing: Any = SimpleNamespace()
     return GateContext(nothing, nothing, Path(), nothing, nothing, nothing, nothing)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 from typing import Any
+from urllib.parse import quote
 
 from fairlead.model import Account, SecretRef
+from support.github import GitHub, Said, branch, instead, problem, pull, run
 from support.leaks import KEPT, Story
+from support.sentinels import Search
 
 
 def good_days(story: Story) -> None:
@@ -136,6 +140,43 @@ def databases_with_passwords(story: Story) -> None:
     story.tell(["plan", "--config", config, "--json"], 0, *names)
 
 
+def a_github_that_repeats_its_token(story: Story) -> None:
+    """GitHub refuses with the token in its sentence, and leads to another server; what it is told holds none."""
+    head = _committed(story)
+    token = next(one for one in story.sentinels if one.name == "GITHUB_TOKEN")
+    with GitHub() as github:
+
+        def change(document: dict[str, Any]) -> None:
+            document["github"] = {"api": github.url, "repository": "acme/shop", "patience": "5s"}
+            document["environments"]["demo"]["gates"] = {"ask": ["commit", "ci", "dependabot", "review", "behind"]}
+            document["environments"]["demo"]["announce"] = ["github"]
+
+        config = story.config("github.yml", change)
+        github.token, github.known, github.runs = token.value, {head}, [run(head_sha=head)]
+        github.pulls = [pull(head=branch("pads", head))]
+        github.fault(".", instead(problem(403, f"{'x' * 190} {token.value} may not do this: {token.value}")))
+        assert "[secret GITHUB_TOKEN]" in story.tell(["ready", "--config", config], 1, token.name)
+        github.faults.clear()
+        github.fault(".", instead(Said(302, b"", {"Location": f"http://127.0.0.1:9/?t={quote(token.value)}"})))
+        assert "another server" in story.tell(["ready", "--config", config, "--json"], 1, token.name)
+        github.faults.clear()
+        story.estate.write_version("v4")
+        words = ["deploy", "--config", config, "--yes", "--no-watch", "--reason", "told"]
+        story.tell([*words, "--override", "commit", "--override", "review"], 0, token.name)
+        told = json.dumps([github.issues, github.comments])
+        assert "### Way back" in told
+        assert not Search(story.sentinels).text("what GitHub was told", told)
+
+
+def _committed(story: Story) -> str:
+    """Put what can be put under version control there; returns the commit."""
+    for words in (["init", "-q"], ["add", "fairlead.yml"], ["commit", "-qm", "x"], ["rev-parse", "HEAD"]):
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+        argv = ["git", *who, *words]
+        done = subprocess.run(argv, cwd=story.estate.folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 def standard_input(story: Story) -> None:
     """Steps that are told a secret on standard input: one keeps it, one says it and fails."""
     local = Account(name="here", kind="local", home=str(story.folder / "estate" / "here"))
@@ -151,6 +192,6 @@ def standard_input(story: Story) -> None:
     assert "exit code 7: [secret STDIN_SECRET]" in said
 
 
-QUICK = (good_days, refusals, a_way_back, builds, wrong_keys, standard_input)
+QUICK = (good_days, refusals, a_way_back, builds, wrong_keys, standard_input, a_github_that_repeats_its_token)
 """What every commit is tried with."""
 ALL = (*QUICK, other_looks, headers_that_cannot_be_sent, sources_that_fail, databases_with_passwords)

@@ -109,6 +109,7 @@ class Story:
                 "STDIN_SECRET": "\"'$HOME `id` \n ü \\ $(id)",
                 "MO_SHOP_DB_PASS": "\"'$HOME ` \n ü \\",
                 "MO_KEEPER_PASS": "\"'$HOME ` \n ü \\",
+                "GITHUB_TOKEN": HEADER,
                 "SPILT": "\"'$HOME ` ü \\",
             }.items()
         )

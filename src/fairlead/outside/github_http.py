@@ -267,7 +267,9 @@ class GitHubHttp:
         """An answer that says yes. Raises GitHubError with what GitHub says otherwise."""
         if answer.status in (200, 201, 202, 304):
             return answer
-        said = self._secrets.redact(_message(answer.body))
+        # Taken out before it is cut: half a token is a secret too.
+        message = " ".join(self._secrets.redact(_message(answer.body)).split())[:200]
+        said = f": {message}" if message else ""
         name = f"the token {self.token.name}" if self.token else "a question without a token"
         needs = answer.headers.get("x-accepted-github-permissions", "")
         causes = {
@@ -321,9 +323,8 @@ def _seconds(after: str, now: float) -> float:
 
 
 def _message(body: bytes) -> str:
-    """What GitHub says of a refusal, on one line."""
+    """What GitHub says of a refusal."""
     try:
-        said = json.loads(body)["message"]
+        return str(json.loads(body)["message"])
     except (ValueError, RecursionError, KeyError, TypeError):
         return ""
-    return ": " + " ".join(str(said).split())[:200]
