@@ -459,6 +459,27 @@ MUTATIONS = (
         ("model/test_tree.py::test_bytecode_is_left_out",),
     ),
     Mutation(
+        "the last row of each statement of a dump is not counted",
+        "engines/mariadb.remote",
+        "at, upto + 1) + (stop >= 0)",
+        "at, upto + 1)",
+        ("engines/test_mariadb.py::test_rows_are_those_that_the_server_counts",),
+    ),
+    Mutation(
+        "a dump waits for no other one of its server",
+        "engines/store.remote",
+        "threading.Semaphore(DUMPS)",
+        "threading.Semaphore(9)",
+        ("engines/test_mariadb.py::test_no_more_than_two_dumps_of_a_server_at_once",),
+    ),
+    Mutation(
+        "a name in a dump of PostgreSQL is taken for a table's rows",
+        "engines/postgres.remote",
+        """[^\\s'";][^'";]*(?:(?:'[^']*'|\"[^\"]*\")[^'";]*)*;\\n\"\"\")""",
+        """[^\\n]*\\n\"\"\")""",
+        ("engines/test_postgres.py::test_rows_are_counted_however_the_dump_is_cut",),
+    ),
+    Mutation(
         "a copy of a database counts without an integrity check",
         "engines/sqlite.remote",
         'db.execute("pragma integrity_check(1)").fetchone()',

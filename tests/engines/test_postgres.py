@@ -100,6 +100,20 @@ DUMPS = {
         b"--\nCOPY public.a (x) FROM stdin;\nCOPY public.b (x) FROM stdin;\n\\\\.\nx\\.\n\\.\n",
         {"public.a": 3},
     ),
+    "a sequence whose name looks like a table": (
+        b"SELECT pg_catalog.setval('public.\"x\nCOPY a.b FROM stdin;\n\"', 7, true);\n\n\n"
+        b"-- it's; a \"name\nCOPY public.a (x) FROM stdin;\n1\n\\.\n",
+        {"public.a": 1},
+    ),
+    "a large object": (
+        b"BEGIN;\n\nSELECT pg_catalog.lo_open('7', 131072);\nSELECT pg_catalog.lowrite(0, '\\x434f5059');\n"
+        b"SELECT pg_catalog.lo_close(0);\n\nCOMMIT;\n\nCOPY public.a (x) FROM stdin;\n1\n2\n\\.\n",
+        {"public.a": 2},
+    ),
+    "what only psql reads": (
+        b"\\restrict a;'b\n\nCOPY public.a (x) FROM stdin;\n1\n\\.\n\\unrestrict a;'b\n",
+        {"public.a": 1},
+    ),
     "a long row": (b"--\nCOPY public.a (x) FROM stdin;\n" + b"x" * 5000 + b"\\.\n1\n\\.\n", {"public.a": 2}),
 }
 
@@ -111,8 +125,8 @@ class Slow(io.BytesIO):
         super().__init__(data)
         self.most = most
 
-    def read(self, size: int | None = -1) -> bytes:
-        return super().read(self.most)
+    def readinto(self, room: Any) -> int:
+        return super().readinto(room[: self.most])
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +142,11 @@ def words() -> dict[str, Any]:
 def test_rows_are_counted_however_the_dump_is_cut(words: dict[str, Any], case: str, most: int) -> None:
     dump, rows = DUMPS[case]
     assert words["count"](Slow(dump, most), "utf-8") == rows
+
+
+def test_rows_in_a_form_that_is_not_known_are_not_guessed(words: dict[str, Any]) -> None:
+    with pytest.raises(words["No"], match="in a way that is not known"):
+        words["count"](Slow(b"COPY public.a (x) FROM stdin WITH (FORMAT csv);\n1\n\\.\n", 9), "utf-8")
 
 
 def test_a_dump_that_ends_within_a_table_is_no_dump(words: dict[str, Any]) -> None:
