@@ -480,6 +480,20 @@ MUTATIONS = (
         ("engines/test_postgres.py::test_rows_are_counted_however_the_dump_is_cut",),
     ),
     Mutation(
+        "a new database is not marked while it is filled",
+        "engines/mariadb.remote",
+        'create(server, into, note["more"], UNFINISHED)',
+        'create(server, into, note["more"])',
+        ("engines/test_mariadb.py::test_what_a_killed_restore_has_left_is_taken_away_by_the_next",),
+    ),
+    Mutation(
+        "what stands where a new database is to be filled is dropped, marked or not",
+        "engines/postgres.remote",
+        'if found not in ("t|" + UNFINISHED, "f|"):',
+        "if not found:",
+        ("engines/test_postgres.py::test_what_a_killed_restore_has_left_is_taken_away_by_the_next",),
+    ),
+    Mutation(
         "a copy of a database counts without an integrity check",
         "engines/sqlite.remote",
         'db.execute("pragma integrity_check(1)").fetchone()',

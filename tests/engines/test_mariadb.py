@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -847,6 +847,47 @@ async def test_a_restore_that_is_stopped_drops_what_it_made(
     task.cancel()
     await asyncio.wait({task})
     await until(lambda: server.databases() == {"mo_crm"})
+
+
+DIE = "os.kill(os.getpid(), signal.SIGKILL)"
+WHOLE = '            query(server, "alter database %s collate'
+KILLED = {
+    "before anything is in it": (
+        "            unpack(server, into,",
+        f"            {DIE}\n            unpack(server, into,",
+    ),
+    "while it is filled": ("    put(writer.fileno(), first)", f"    put(writer.fileno(), first)\n        {DIE}"),
+    "before it is called whole": (WHOLE, f"            {DIE}\n{WHOLE}"),
+}
+
+
+@pytest.mark.parametrize("case", some_long(KILLED, {"before it is called whole"}))
+async def test_what_a_killed_restore_has_left_is_taken_away_by_the_next(
+    here: Place, server: MariaDB, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.create("crm")
+    made = await one_backup(here, server.spec())
+    old, new = KILLED[case]
+    assert PROGRAM.count(old) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "program", lambda engine: PROGRAM.replace(old, new))
+        with suppress(NotReady):
+            await mariadb.restore(here.host, made, server.spec(), "again", SECRETS)
+    assert server.databases() == {"mo_crm", "again"}
+    restored = await mariadb.restore(here.host, made, server.spec(), "again", SECRETS)
+    assert restored.says.endswith("; what an earlier restore had left half-filled there was dropped first"), restored
+    whole = await mariadb.restore(here.host, made, server.spec(), "again", SECRETS)
+    assert whole.says == "the database again exists already", "what came to its end bears no mark"
+    assert left(here) == sorted([Path(made.file).name, Path(made.manifest).name])
+
+
+async def test_a_second_restore_into_the_same_name_is_told(here: Place, server: MariaDB) -> None:
+    server.create("crm", rows=20_000)
+    made = await one_backup(here, server.spec())
+    both = await asyncio.gather(*(mariadb.restore(here.host, made, server.spec(), "again", SECRETS) for _ in range(3)))
+    told = sorted(one.says for one in both if one.status == "fail")
+    assert len(told) == 2, both
+    assert set(told) <= {"another restore into it is at work", "the database again exists already"}, told
 
 
 # -- reading a dump
