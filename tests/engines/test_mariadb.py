@@ -804,7 +804,7 @@ def other_tables(backup: Path, note: Path) -> None:
 
 SPOILT = {
     "content changed": (change, "the backup's content is not what its manifest says"),
-    "truncated by one byte": (cut, "the backup does not count: its file has "),
+    "truncated by one byte": (cut, "the backup does not count: its file is cut short or changed"),
     "other rows": (other_rows, "the restored database has other rows than its manifest says, in people"),
     "other tables": (other_tables, "the restored database has other tables than its manifest says"),
 }
