@@ -18,6 +18,7 @@ from bench.deploy import deployments  # noqa: E402
 from bench.health import black_hole, slow_probe, status  # noqa: E402
 from bench.own import own_time  # noqa: E402
 from bench.result import SCALE, TIMES, Result  # noqa: E402
+from bench.rollback import rollbacks  # noqa: E402
 from bench.start import help_page  # noqa: E402
 from bench.step import journaled_step  # noqa: E402
 
@@ -29,6 +30,7 @@ ROWS: dict[str, Callable[[], list[Result]]] = {
     "deploy": deployments,
     "own": own_time,
     "backup": backups,
+    "rollback": rollbacks,
 }
 
 

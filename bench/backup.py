@@ -33,7 +33,7 @@ def backups() -> list[Result]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fl-bench-")))
         sshd, there = stack.enter_context(Sshd(folder / "sshd")), stack.enter_context(databases())
         operator = _operator(folder / "operator", sshd, there)
-        _prepare_script(sshd, there)
+        prepare_script(sshd, there)
         rounds = [_round(operator, sshd, there) for _ in range(ROUNDS)]
     what = f"fairlead db backup, {TOTAL} databases, median of {ROUNDS}"
     return [
@@ -50,14 +50,15 @@ def _round(operator: Operator, sshd: Sshd, there: Databases) -> dict[str, float]
     counted = {finding["subject"]: finding["evidence"]["rows"] for finding in told["findings"]}
     assert counted == there.rows(), counted
     for packer, (call, _) in SCRIPTS.items():
-        seconds[packer] = timed(lambda call=call: _ssh(sshd, f"./backup.sh list scripts {call}"))
-        _ssh(sshd, f"ls scripts/*.{packer} | wc -l | grep -qx {TOTAL} && {packer} -t -q scripts/*.{packer}")
+        seconds[packer] = timed(lambda call=call: on_server(sshd, f"./backup.sh list scripts {call}"))
+        on_server(sshd, f"ls scripts/*.{packer} | wc -l | grep -qx {TOTAL} && {packer} -t -q scripts/*.{packer}")
     ours = [finding["evidence"]["file"] for finding in told["findings"]]
-    _ssh(sshd, f"zstd -t -q {shlex.join(ours)} && rm -r scripts")
+    on_server(sshd, f"zstd -t -q {shlex.join(ours)} && rm -r scripts")
     return seconds
 
 
-def _ssh(sshd: Sshd, line: str) -> None:
+def on_server(sshd: Sshd, line: str) -> None:
+    """Run a line of shell there; it has to succeed."""
     done = subprocess.run(["ssh", "-F", sshd.ssh_config, "target", line], capture_output=True, text=True)
     assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
 
@@ -76,7 +77,7 @@ def _operator(folder: Path, sshd: Sshd, there: Databases) -> Operator:
     return Operator(folder, folder / "home", {**sshd.environ, **PASSWORDS})
 
 
-def _prepare_script(sshd: Sshd, there: Databases) -> None:
+def prepare_script(sshd: Sshd, there: Databases) -> None:
     """What the script needs in its account: itself, its list, and passwords where the tools look for them."""
     sshd.write("backup.sh", (Path(__file__).parent / "backup.sh").read_text(), 0o755)
     sshd.write(".pgpass", f"127.0.0.1:*:*:fairlead:{PASSWORDS[MASTER]}\n", 0o600)

@@ -24,7 +24,7 @@ GROUPS = {
 }
 TOTAL = sum(map(len, GROUPS.values()))
 ROWS = round(MEGABYTES * 1e6 / TOTAL / 230)
-"""Of the table `people` in each database; about 230 bytes of a dump each, with what `bookings` has for it."""
+"""Of the table `people` in each whole database; about 230 bytes of a dump each, with what `bookings` has for it."""
 PASSWORDS = MARIADB_PASSWORDS | POSTGRES_PASSWORDS
 
 WORDS = """der die das und wir sie nicht ein eine mit für auf ist von zu den dem im Mitglied Verein Spende Beitrag
@@ -97,8 +97,8 @@ def _ask(server: MariaDB | Postgres, name: str, sql: str) -> str:
 
 
 @contextmanager
-def databases() -> Iterator[Databases]:
-    """All of them, filled."""
+def databases(share: float = 1.0) -> Iterator[Databases]:
+    """All of them, filled to this share of their size."""
     with ExitStack() as stack:
         more, folder = "--innodb-buffer-pool-size=256M", open_folder()
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -108,12 +108,12 @@ def databases() -> Iterator[Databases]:
         servers["postgres"] = stack.enter_context(Postgres())
         for group, names in GROUPS.items():
             for name in names:
-                _fill(servers[group], name)
+                _fill(servers[group], name, round(ROWS * share))
         yield Databases(servers)
 
 
-def _fill(server: MariaDB | Postgres, name: str) -> None:
-    several, sizes = WORDS.split(), {"rows": ROWS, "fewer": ROWS // 4}
+def _fill(server: MariaDB | Postgres, name: str, rows: int) -> None:
+    several, sizes = WORDS.split(), {"rows": rows, "fewer": rows // 4}
     words, number = ", ".join(f"'{word}'" for word in several), len(several)
     if isinstance(server, Postgres):
         note = ", ".join([f"(array[{words}])[1 + floor(random() * {number})::int]"] * 16)

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import io
+import itertools
 import json
 import os
+import random
 import re
 import shlex
 import shutil
@@ -15,8 +18,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -31,6 +35,7 @@ from support.disks import LIMITED
 from support.mariadb import PASSWORDS, ROOT, SECRETS, USER, Certificates, MariaDB, open_folder
 from support.places import Place
 from support.ports import free_port
+from support.rows import some_long
 
 PROGRAM = store.program("mariadb")
 
@@ -799,7 +804,7 @@ def other_tables(backup: Path, note: Path) -> None:
 
 SPOILT = {
     "content changed": (change, "the backup's content is not what its manifest says"),
-    "truncated by one byte": (cut, "the backup does not count: its file has "),
+    "truncated by one byte": (cut, "the backup does not count: its file is cut short or changed"),
     "other rows": (other_rows, "the restored database has other rows than its manifest says, in people"),
     "other tables": (other_tables, "the restored database has other tables than its manifest says"),
 }
@@ -844,16 +849,78 @@ async def test_a_restore_that_is_stopped_drops_what_it_made(
     await until(lambda: server.databases() == {"mo_crm"})
 
 
+DIE = "os.kill(os.getpid(), signal.SIGKILL)"
+WHOLE = '            query(server, "alter database %s collate'
+KILLED = {
+    "before anything is in it": (
+        "            unpack(server, into,",
+        f"            {DIE}\n            unpack(server, into,",
+    ),
+    "while it is filled": ("    put(writer.fileno(), first)", f"    put(writer.fileno(), first)\n        {DIE}"),
+    "before it is called whole": (WHOLE, f"            {DIE}\n{WHOLE}"),
+}
+
+
+@pytest.mark.parametrize("case", some_long(KILLED, {"before it is called whole"}))
+async def test_what_a_killed_restore_has_left_is_taken_away_by_the_next(
+    here: Place, server: MariaDB, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.create("crm")
+    made = await one_backup(here, server.spec())
+    old, new = KILLED[case]
+    assert PROGRAM.count(old) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "program", lambda engine: PROGRAM.replace(old, new))
+        with suppress(NotReady):
+            await mariadb.restore(here.host, made, server.spec(), "again", SECRETS)
+    assert server.databases() == {"mo_crm", "again"}
+    restored = await mariadb.restore(here.host, made, server.spec(), "again", SECRETS)
+    assert restored.says.endswith("; what an earlier restore had left half-filled there was dropped first"), restored
+    whole = await mariadb.restore(here.host, made, server.spec(), "again", SECRETS)
+    assert whole.says == "the database again exists already", "what came to its end bears no mark"
+    assert left(here) == sorted([Path(made.file).name, Path(made.manifest).name])
+
+
+async def test_a_second_restore_into_the_same_name_is_told(here: Place, server: MariaDB) -> None:
+    server.create("crm", rows=20_000)
+    made = await one_backup(here, server.spec())
+    both = await asyncio.gather(*(mariadb.restore(here.host, made, server.spec(), "again", SECRETS) for _ in range(3)))
+    told = sorted(one.says for one in both if one.status == "fail")
+    assert len(told) == 2, both
+    assert set(told) <= {"another restore into it is at work", "the database again exists already"}, told
+
+
 # -- reading a dump
 
 
-def reader() -> dict[str, object]:
-    space: dict[str, object] = {}
+def reader() -> dict[str, Any]:
+    space: dict[str, Any] = {}
     exec(compile(PROGRAM.rpartition("\nrun(")[0], "mariadb", "exec"), space)
     return space
 
 
-DUMP = reader()["Dump"]
+READER = reader()
+
+
+class Slow(io.BytesIO):
+    """A pipe that gives a few bytes at a time."""
+
+    def __init__(self, data: bytes, most: int) -> None:
+        super().__init__(data)
+        self.most = most
+
+    def readinto(self, room: Any) -> int:
+        return super().readinto(room[: self.most])
+
+
+def read(text: bytes, most: int, quiet: bool = False) -> tuple[Any, bytes]:
+    """What is known of a dump that comes in pieces, and what was handed on."""
+    dump, told = READER["Dump"](quiet), bytearray()
+    dump.hand_on = told.extend
+    READER["streamed"](Slow(text, most), dump.read)
+    return dump, bytes(told)
+
+
 WORDS = st.text(st.sampled_from("'\\\"`(),;\n\t aV😀"), max_size=8)
 ROWS = st.lists(st.lists(WORDS, min_size=1, max_size=3), min_size=1, max_size=4)
 
@@ -880,8 +947,74 @@ def test_rows_are_counted_however_the_text_is_cut(
     tables: list[tuple[str, list[list[str]]]], old: bool, step: int
 ) -> None:
     text = dumped(tables, old)
-    dump = DUMP(quiet=True)  # type: ignore[operator]
-    told = [part for at in range(0, len(text), step) for part in dump.feed(text[at : at + step])]
-    told += dump.feed(b"", end=True)
-    assert dump.rows == {f"{number}{name}": len(rows) for number, (name, rows) in enumerate(tables)}
-    assert dump.complete and b"".join(told) == text
+    for quiet in (True, False):
+        dump, told = read(text, step, quiet)
+        assert dump.rows == {f"{number}{name}": len(rows) for number, (name, rows) in enumerate(tables)}
+        assert dump.complete and told == text
+
+
+AWKWARD = (
+    "'",
+    '"',
+    "\\",
+    "`",
+    "(",
+    "),",
+    ");",
+    "\n",
+    ",\n(",
+    ");\nINSERT INTO `t` VALUES\n(1",
+    "\0",
+    "\x1a",
+    "\r",
+    "😀",
+    "--",
+    "/*",
+)
+
+
+def strange(pick: random.Random, size: int) -> str:
+    return "".join(pick.choice(AWKWARD) for _ in range(pick.randrange(size)))
+
+
+def hexed(word: str) -> str:
+    return f"x'{word.encode().hex()}'" if word else "''"
+
+
+@pytest.mark.parametrize("seed", some_long(range(8), {0}))
+async def test_rows_are_those_that_the_server_counts(here: Place, server: MariaDB, seed: int) -> None:
+    """Tables and columns with odd names, of text and of bytes, with values that look like a dump."""
+    pick, sql = random.Random(seed), ""
+    for number in range(12):
+        name, column = (
+            f"{word} {strange(pick, 5)}|".replace("\0", "").replace("😀", "ü") for word in (f"t{number}", "c")
+        )
+        table, body = (f"`{word.replace('`', '``')}`" for word in (name, column))
+        kind = pick.choice(["longtext", "longblob", "varchar(999)", "varbinary(9999)"])
+        sql += f"create table {table} ({body} {kind}, `b` text default {hexed(strange(pick, 9))}) comment 'a\\n(1';\n"
+        rows = [f"({hexed(strange(pick, 40))}, {hexed(strange(pick, 9))})" for _ in range(pick.randrange(60))]
+        sql += f"insert into {table} values {', '.join(rows)};\n" if rows else ""
+        sql += f"insert into {table} select a.* from {table} a, seq_1_to_{pick.choice([1, 1, 700])};\n"
+    server.create("crm", sql, rows=None)
+    made = await one_backup(here, server.spec())
+    names = [bytes.fromhex(line).decode() for line in server.sql(NAMES_OF, "mo_crm").split()]
+    counts = [server.sql(f"select count(*) from `{name.replace('`', '``')}`", "mo_crm") for name in names]
+    assert made.rows == dict(zip(names, map(int, counts), strict=True)) and len(names) == 12
+    restored = await mariadb.restore(here.host, made, server.spec(), "again", SECRETS)
+    assert restored.status == "ok", restored
+
+
+NAMES_OF = "select hex(table_name) from information_schema.tables where table_schema = database()"
+
+
+async def test_no_more_than_two_dumps_of_a_server_at_once(
+    here: Place, server: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        server.create(f"d{number}")
+    note = 'if [ "$1" = --version ]; then exec $REAL "$@"; fi; echo 1 >>"$HOME/seen"; $REAL "$@"; code=$?; sleep 0.2; '
+    watched(here, monkeypatch, mariadb_dump=note + 'echo -1 >>"$HOME/seen"; exit $code')
+    made = await mariadb.backup(here.host, [server.spec(f"d{number}") for number in range(6)], SECRETS)
+    assert [one.finding.status for one in made] == ["ok"] * 6, made
+    depth = list(itertools.accumulate(map(int, (here.home / "seen").read_text().split())))
+    assert (max(depth), depth[-1], len(depth)) == (2, 0, 12), depth

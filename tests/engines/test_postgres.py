@@ -7,7 +7,7 @@ import json
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from support.places import Place
 from support.ports import free_port
 from support.postgres import MASTER, PASSWORDS, SERVICE, Postgres, escaped, filtered, says, secrets
 from support.processes import mentioning, until
+from support.rows import some_long
 from support.sentinels import Search, sentinel
 
 PROGRAM = store.program("postgres")
@@ -100,6 +101,20 @@ DUMPS = {
         b"--\nCOPY public.a (x) FROM stdin;\nCOPY public.b (x) FROM stdin;\n\\\\.\nx\\.\n\\.\n",
         {"public.a": 3},
     ),
+    "a sequence whose name looks like a table": (
+        b"SELECT pg_catalog.setval('public.\"x\nCOPY a.b FROM stdin;\n\"', 7, true);\n\n\n"
+        b"-- it's; a \"name\nCOPY public.a (x) FROM stdin;\n1\n\\.\n",
+        {"public.a": 1},
+    ),
+    "a large object": (
+        b"BEGIN;\n\nSELECT pg_catalog.lo_open('7', 131072);\nSELECT pg_catalog.lowrite(0, '\\x434f5059');\n"
+        b"SELECT pg_catalog.lo_close(0);\n\nCOMMIT;\n\nCOPY public.a (x) FROM stdin;\n1\n2\n\\.\n",
+        {"public.a": 2},
+    ),
+    "what only psql reads": (
+        b"\\restrict a;'b\n\nCOPY public.a (x) FROM stdin;\n1\n\\.\n\\unrestrict a;'b\n",
+        {"public.a": 1},
+    ),
     "a long row": (b"--\nCOPY public.a (x) FROM stdin;\n" + b"x" * 5000 + b"\\.\n1\n\\.\n", {"public.a": 2}),
 }
 
@@ -111,8 +126,8 @@ class Slow(io.BytesIO):
         super().__init__(data)
         self.most = most
 
-    def read(self, size: int | None = -1) -> bytes:
-        return super().read(self.most)
+    def readinto(self, room: Any) -> int:
+        return super().readinto(room[: self.most])
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +143,11 @@ def words() -> dict[str, Any]:
 def test_rows_are_counted_however_the_dump_is_cut(words: dict[str, Any], case: str, most: int) -> None:
     dump, rows = DUMPS[case]
     assert words["count"](Slow(dump, most), "utf-8") == rows
+
+
+def test_rows_in_a_form_that_is_not_known_are_not_guessed(words: dict[str, Any]) -> None:
+    with pytest.raises(words["No"], match="in a way that is not known"):
+        words["count"](Slow(b"COPY public.a (x) FROM stdin WITH (FORMAT csv);\n1\n\\.\n", 9), "utf-8")
 
 
 def test_a_dump_that_ends_within_a_table_is_no_dump(words: dict[str, Any]) -> None:
@@ -775,6 +795,36 @@ async def test_a_restore_that_fails_halfway_drops_what_it_made(here: Place, serv
     restored = await postgres.restore(here.host, made, server.spec("fleet"), "mo_fleet_again", secrets())
     assert restored.says == 'pg_restore failed: could not execute query: ERROR:  role "fleeting" does not exist'
     assert server.databases == before
+
+
+DIE = "os.kill(os.getpid(), signal.SIGKILL)"
+KILLED = {
+    "before it is marked": (
+        "    marked = comment(ours, UNFINISHED)",
+        f"    {DIE}\n    marked = comment(ours, UNFINISHED)",
+    ),
+    "while it is filled": ("    rows = counted(account, ours)\n", f"    {DIE}\n"),
+}
+
+
+@pytest.mark.parametrize("case", some_long(KILLED, {"while it is filled"}))
+async def test_what_a_killed_restore_has_left_is_taken_away_by_the_next(
+    here: Place, server: Postgres, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.make("mo_dead", "create table t as select generate_series(1, 10) as a")
+    made = await one_backup(here, server.spec("dead"))
+    before = server.databases
+    with program(monkeypatch, KILLED[case]), suppress(NotReady):
+        await postgres.restore(here.host, made, server.spec("dead"), "mo_risen", secrets())
+    (ours,) = server.databases - before
+    server.sql(f"create database {ours}_of_somebody")
+    restored = await postgres.restore(here.host, made, server.spec("dead"), "mo_risen", secrets())
+    assert restored.says.endswith("; what an earlier restore had left half-filled there was dropped first"), restored
+    assert server.databases - before == {"mo_risen", f"{ours}_of_somebody"}
+    server.sql(f"create database {ours}", "drop database mo_risen")
+    refused = await postgres.restore(here.host, made, server.spec("dead"), "mo_risen", secrets())
+    assert refused.says == f"there is a database {ours} that is not marked as ours", refused
+    server.sql(f"drop database {ours}", f"drop database {ours}_of_somebody")
 
 
 async def test_a_stopped_restore_drops_what_it_made(here: Place, server: Postgres) -> None:

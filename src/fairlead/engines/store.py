@@ -215,6 +215,8 @@ def restored(chosen: Backup, into: str, lines: list[Line]) -> Finding:
     if not line["ok"]:
         return finding.model_copy(update={"status": "fail", "says": line["says"], "hint": line["hint"]})
     says = f"restored into {into}: {rows_in_words(line['rows'])}, as its manifest says"
+    if line.get("cleared"):
+        says += "; what an earlier restore had left half-filled there was dropped first"
     evidence = {"into": into, "size": line["size"], "sha256": line["sha256"], "rows": line["rows"]}
     return finding.model_copy(update={"status": "ok", "says": says, "evidence": evidence, "ms": line["ms"]})
 
