@@ -263,7 +263,7 @@ async def test_status_does_not_wait_for_slow_gates(site: Site, monkeypatch: pyte
             asked.append("slow")
             return [Finding(check="slow", subject="x", status="ok", says="fine")]
 
-        return Gate("behind", "something slow", look, limit=300.0, of_commit=True)
+        return Gate("behind", "something slow", look, limit=300.0)
 
     monkeypatch.setattr(gates, "GATES", {**gates.GATES, "behind": slow})
     async with opened(site) as app:

@@ -101,7 +101,10 @@ class Announcer:
         self._outbox.post(Message.model_validate({**told, "title": self._title, "opening": self._opening}))
 
     async def _sent(self) -> None:
-        why = await self._outbox.send()
+        try:
+            why = await self._outbox.send()
+        except Exception as error:  # a mistake of ours in telling must not become one in deploying
+            why = f"the telling itself failed: {type(error).__name__}"
         if why:
             many = self._outbox.waiting()
             what = "1 message to GitHub waits" if many == 1 else f"{many} messages to GitHub wait"

@@ -94,7 +94,7 @@ class Ready:
         """
         async with self._context(plan) as context:
             wanted, gates, now = await self._about(context, plan), gates_of(context), self._app.clock.now()
-            known = self._known(wanted, gates) if plan else {}
+            known = self._known(wanted, [one for one in gates if one.of_commit]) if plan else {}
             missing = (one for one in gates if one.name not in known)
             asked, _ = await asyncio.gather(ask_gates(missing, now), self._app.announcer.send())
             told = known | {one.gate: one for one in asked}
@@ -121,9 +121,9 @@ class Ready:
         return None
 
     def _known(self, wanted: Evidence, gates: Sequence[Gate]) -> dict[str, GateAnswer]:
-        """What those of the gates that judge the commit have said of it already, if it was a yes and young enough."""
+        """What these gates have said already of what nothing has moved in, if it was a yes and young enough."""
         valid, now = self._app.environment.gates.valid, self._app.clock.now()
-        words, found = [one.name for one in gates if one.of_commit], dict[str, GateAnswer]()
+        words, found = [one.name for one in gates], dict[str, GateAnswer]()
         for evidence in self._app.store.evidence(wanted.environment):
             for one in evidence.gates if evidence.holds_for(wanted) else ():
                 if one.gate in words and 0 <= now - one.at <= valid:
