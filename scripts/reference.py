@@ -164,6 +164,7 @@ KINDS = {
     "EngineName": "word",
     "Privilege": "privilege",
     "Word": "word",
+    "MigrateAs": "`service`, `maintenance`",
     "MadeBy": "`fairlead`, `panel`",
     "Preset": "word",
     "SwitchWord": "word",

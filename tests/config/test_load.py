@@ -305,6 +305,23 @@ def test_who_makes_databases_and_how() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "user", "secret"),
+    [("service", "shop", "A"), ("maintenance", "keeper", "B")],
+    ids=["own", "maintenance"],
+)
+def test_the_login_that_migrations_are_given(written: str, user: str, secret: str) -> None:
+    text = MAKING.format(engine="mariadb", keys="maintenance: {user: keeper, password: B}", own="")
+    migrations = f"migrations: {{apply: [up], probe: [where], migrate_as: {written}, needs: [DROP]}}"
+    service = f"services: {{api: {{source: {{folder: a}}, {migrations}}}}}\n"
+    placed = "environments: {production: {services: {api: {host: db, path: a, databases: [shop]}}}}"
+    loaded = installation(text.replace("environments: {production: {}}", service + placed))
+    given = loaded.environments["production"].services["api"].migrations
+    assert given is not None
+    [login] = given.logins
+    assert (login.name, login.user, login.password, given.needs) == ("shop", user, SecretRef(name=secret), ("DROP",))
+
+
+@pytest.mark.parametrize(
     ("admin", "local"),
     [("{user: a, password: B}", False), ("{user: a}", True), ("{user: a, run_as: a}", True)],
     ids=["with a password", "known by the socket", "through sudo"],

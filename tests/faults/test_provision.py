@@ -218,6 +218,58 @@ def test_what_is_not_in_the_file(box: Box, row: str) -> None:
     says(box.run(*GO, *words), 2, what, "crm, shop")
 
 
+# -- migrations
+
+MIGRATE = """import json, os, subprocess, sys
+from pathlib import Path
+done = Path.home() / "migrated"
+if sys.argv[1] == "where":
+    print("after" if done.exists() else "before")
+    sys.exit()
+login = json.load(open(os.environ["FAIRLEAD_DATABASES"]))["crm"]
+where = [f"-h{login['address']}", f"-{'P' if login['engine'] == 'mariadb' else 'p'}{login['port']}"]
+clients = {
+    "mariadb": ["mariadb", "--no-defaults", "--skip-ssl", f"-u{login['user']}", login["database"], "-e"],
+    "postgres": ["psql", "-X", "-v", "ON_ERROR_STOP=1", f"-U{login['user']}", f"-d{login['database']}", "-c"],
+}
+program, *words = clients[login["engine"]]
+env = {**os.environ, "MYSQL_PWD": login["password"], "PGPASSWORD": login["password"]}
+subprocess.run([program, words[0], *where, *words[1:], "drop table people"], env=env, check=True)
+done.touch()
+"""
+
+
+def migrating(box: Box, ground: Ground, migrate_as: str) -> None:
+    """A service whose next release drops a table."""
+    made(box)
+    ground.fill("crm")
+    commands = {"apply": ["python3", "migrate.py", "up"], "probe": ["python3", "migrate.py", "where"]}
+    box.service["migrations"] = {**commands, "migrate_as": migrate_as, "needs": ["DROP"]}
+    box.environment["services"] = {"site": {"host": "server", "path": "site", "databases": ["crm"]}}
+    box.configure()
+    box.write("v2", {"migrate.py": MIGRATE})
+
+
+def test_a_migration_is_given_the_login_that_it_needs(box: Box, ground: Ground) -> None:
+    migrating(box, ground, "maintenance" if isinstance(ground, Maria) else "service")
+    told = box.deploy()
+    says(told, 0, "is done")
+    answer = ground.login("keeper", PASSWORDS["KEEPER_PASS"], "mo_crm", "select count(*) from people")
+    assert "people" in answer.stderr and answer.returncode
+    assert [word for word in PASSWORDS.values() if word in told.text] == []
+
+
+@pytest.mark.parametrize("server", [Maria], indirect=True, ids=["mariadb"])
+def test_a_migration_whose_account_may_not_is_refused_before_its_first_statement(box: Box, ground: Ground) -> None:
+    migrating(box, ground, "service")
+    what = "svc_crm lacks DROP on mo_crm, which its migrations need"
+    says(box.run("ready"), 1, what, "migrate_as: maintenance")
+    says(box.deploy(), 1, what, "")
+    assert not (box.home / "site/releases").exists()
+    answer = ground.login("keeper", PASSWORDS["KEEPER_PASS"], "mo_crm", "select count(*) from people")
+    assert answer.stdout == "2\n"
+
+
 # -- the way back
 
 

@@ -23,10 +23,14 @@ def secrets_with(value: str) -> Secrets:
         ("mariadb", "a:b\\c ü # ", 'password="a:b\\\\c ü # "\n'),
         ("mariadb", string.punctuation, 'password="!\\"#$%&\'()*+,-./:;<=>?@[\\\\]^_`{|}~"\n'),
         ("mariadb", "x\nuser=root\r", 'password="x\\nuser=root\\r"\n'),
+        ("mariadb_hash", "mariadb", "*54958E764CE10E50764C2EECBB71D01F08549980\n"),
+        ("json", 'a"\\\n€', '"a\\"\\\\\\n\\u20ac"\n'),
+        ("url", "a/b:@€ '", "a%2Fb%3A%40%E2%82%AC%20%27\n"),
     ],
     ids=[
         *("plain", "pgpass", "pgpass with a blank at its end", "pgpass with all signs"),
         *("mariadb", "mariadb with all signs", "mariadb with another option in it"),
+        *("what MariaDB keeps", "JSON", "a part of a URL"),
     ],
 )
 async def test_a_secret_is_written_for_its_reader(form: str, value: str, written: str) -> None:

@@ -253,6 +253,21 @@ class DatabaseSpec(Model):
     rollback: RollbackSpec = RollbackSpec()
 
 
+class Login(Model):
+    """How a program gets into a database."""
+
+    name: str
+    engine: str
+    address: str = ""
+    port: int | None = None
+    tls: Tls = "off"
+    database: str = ""
+    user: str = ""
+    password: SecretRef | None = None
+    path: str = ""
+    """SQLite: the file, relative to the login's home or absolute."""
+
+
 class GroupSpec(Model):
     """A group of databases."""
 
@@ -338,6 +353,14 @@ def database_spec(name: str, group: GroupSpec, entry: GroupEntry, environment: s
         rollback=_rollback(entry.rollback, given.rollback),
         **server,
     )
+
+
+def login(database: DatabaseSpec, *, maintenance: bool) -> Login:
+    """The login of the database's service, or of the maintenance account where there is one."""
+    words = {key: getattr(database, key) for key in Login.model_fields}
+    if maintenance and database.maintenance:
+        words |= {"user": database.maintenance.user, "password": database.maintenance.password}
+    return Login(**words)
 
 
 def _rollback(group: RollbackEntry, own: RollbackEntry) -> RollbackSpec:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from fairlead.config.database import DatabaseSpec, login
 from fairlead.config.gates import AnnounceWord, GatesEntry, GatesSpec, gates_spec
 from fairlead.config.order import Needs, ordered, reached
 from fairlead.config.service import PlacedEntry, ServiceEntry, ServiceSpec, merged, service_spec
@@ -113,6 +114,22 @@ def environment_spec(
         announce=entry.announce,
         services=inside,
     )
+
+
+def with_logins(environment: EnvironmentSpec, databases: Iterable[DatabaseSpec]) -> EnvironmentSpec:
+    """The environment whose migrations know the logins that they are to be given."""
+    several = list(databases)
+    services = {name: _with_logins(spec, several) for name, spec in environment.services.items()}
+    return environment.model_copy(update={"services": services})
+
+
+def _with_logins(service: ServiceSpec, databases: list[DatabaseSpec]) -> ServiceSpec:
+    migrations = service.migrations
+    if migrations is None or migrations.migrate_as is None:
+        return service
+    maintenance = migrations.migrate_as == "maintenance"
+    logins = tuple(login(one, maintenance=maintenance) for one in databases if one.name in migrations.databases)
+    return service.model_copy(update={"migrations": migrations.model_copy(update={"logins": logins})})
 
 
 def _settled(environment: str, spec: ServiceSpec, all_of_it: Iterable[ServiceSpec]) -> ServiceSpec:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from fairlead.config.database import DatabaseSpec, GroupSpec, database_spec, group_spec
 from fairlead.config.document import Document, compose
-from fairlead.config.environment import environment_spec
+from fairlead.config.environment import environment_spec, with_logins
 from fairlead.config.explain import UNKNOWN_KEY, explain
 from fairlead.config.file import FORMAT, File
 from fairlead.config.github import github_spec
@@ -103,14 +103,15 @@ def _resolved(file: File, document: Document) -> Installation:
     only = names[0] if names and len(names) == 1 else ""
     groups = {name: group_spec(name, entry) for name, entry in file.databases.items()}
     hosts = {name: host_spec(name, entry) for name, entry in file.hosts.items()}
+    databases = tuple(_databases(file, groups, only))
     return Installation(
         project=file.project,
         sources=tuple(map(source, file.sources)),
         hosts=hosts,
         groups=groups,
-        databases=tuple(_databases(file, groups, only)),
+        databases=databases,
         environments={
-            name: environment_spec(name, entry, file.services, tuple(hosts))
+            name: with_logins(environment_spec(name, entry, file.services, tuple(hosts)), databases)
             for name, entry in file.environments.items()
         },
         github=github_spec(file.github) if file.github else None,

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
+from fairlead.config.database import Login
 from fairlead.config.types import (
     Arguments,
     Commands,
@@ -18,6 +19,7 @@ from fairlead.config.types import (
     Name,
     Owner,
     Port,
+    Privilege,
     RemotePath,
     Seconds,
     SecretName,
@@ -110,6 +112,9 @@ class IdentityEntry(Model):
     """Dotted path into the JSON answer; its value must be the release's id, as in `release.json`."""
 
 
+MigrateAs = Literal["service", "maintenance"]
+
+
 class MigrationEntry(Model):
     """Changes of databases that belong to a release; run on the host, in the new release's folder."""
 
@@ -125,6 +130,11 @@ class MigrationEntry(Model):
     """`before` the service's switch, or `after` it, under maintenance."""
     databases: tuple[Name, ...] = ()
     """Those that it changes; by default all databases of the service."""
+    migrate_as: Annotated[MigrateAs | None, BeforeValidator(text)] = None
+    """Whose login the commands are given: the `service`'s or the group's `maintenance` account. They find it in the
+    file that FAIRLEAD_DATABASES names; without this key, they bring one of their own."""
+    needs: tuple[Privilege, ...] = ()
+    """MariaDB: privileges that they need; a deployment is not ready where that account lacks one."""
     timeout: MoreSeconds = 600.0
     """How long it may take."""
 
@@ -269,6 +279,10 @@ class MigrationSpec(Model):
     undo: tuple[tuple[str, ...], ...] = ()
     phase: Literal["before", "after"] = "before"
     databases: tuple[str, ...] = ()
+    migrate_as: MigrateAs | None = None
+    needs: tuple[str, ...] = ()
+    logins: tuple[Login, ...] = ()
+    """Of those databases, in the file's order; none where `migrate_as` is not given."""
     timeout: float = 600.0
     """Seconds."""
 

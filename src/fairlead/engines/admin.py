@@ -120,6 +120,12 @@ class Provisioner(Protocol):
         """
         ...
 
+    async def lacks(
+        self, host: Host, database: DatabaseSpec, needs: Sequence[str], secrets: Secrets, *, maintenance: bool
+    ) -> list[str]:
+        """Which of these privileges the account has not in its database. Raises NotReady where it cannot log in."""
+        ...
+
 
 class Administrator:
     """The way to a server for whoever may make databases there."""
@@ -301,6 +307,14 @@ async def tried(host: Host, engine: str, items: Sequence[Mapping[str, object]], 
     brings = program(engine)
     lines = await store.ask(host, engine, "privileges", args, LIMIT, secrets=text, brings=brings)
     return {line.get("database"): line for line in lines}
+
+
+async def alone(host: Host, engine: str, item: Mapping[str, object], text: bytes) -> Line:
+    """What one account sees of its database. Raises NotReady where it cannot log in."""
+    line = (await tried(host, engine, [item], text)).get(item["name"])
+    if line is None or not line["ok"]:
+        raise NotReady(line["says"] if line else "gave no answer", line["hint"] if line else "")
+    return line
 
 
 def judged(

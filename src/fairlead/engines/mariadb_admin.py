@@ -8,7 +8,7 @@ sign and would hold in other databases too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from fairlead.config.database import DatabaseSpec, GroupSpec
@@ -21,6 +21,7 @@ from fairlead.engines.admin import (
     Sql,
     Survey,
     Wish,
+    alone,
     judged,
     service_secret,
     sharing,
@@ -464,6 +465,17 @@ async def privileges(host: Host, wish: Wish, secrets: Secrets) -> list[Finding]:
     if group.made_by == "fairlead":
         return found
     return [_in_the_panel(finding, one, group) for finding, one in zip(found, databases, strict=True)]
+
+
+async def lacks(
+    host: Host, database: DatabaseSpec, needs: Sequence[str], secrets: Secrets, *, maintenance: bool
+) -> list[str]:
+    """Which of these privileges the account does not have in its database. Raises NotReady where it cannot log in."""
+    keys = await mariadb.Keys.of([database], secrets, maintenance=maintenance, check="migration")
+    if missing := keys.missing.get(database.name):
+        raise NotReady(missing.says, missing.hint)
+    line = await alone(host, "mariadb", keys.item(database) | {"look": _LOOK, "forbidden": []}, keys.text)
+    return _compared({f"{_name(_pattern(database.database))}.*": tuple(needs)}, line["grants"])[0]
 
 
 def _in_the_panel(finding: Finding, database: DatabaseSpec, group: GroupSpec) -> Finding:

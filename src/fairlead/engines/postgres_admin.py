@@ -19,6 +19,7 @@ from fairlead.engines.admin import (
     Sql,
     Survey,
     Wish,
+    alone,
     judged,
     service_secret,
     sharing,
@@ -477,3 +478,19 @@ def _judged(database: DatabaseSpec, line: Line | None, missing: NotReady | None)
     more += [f"{word} of everybody in {database.database}" for word in seen["public"]]
     lacks = [] if seen["owner"] == database.user else [f"the ownership of {database.database}"]
     return judged(finding.model_copy(update={"ms": line["ms"]}), database, answers, (lacks, more))
+
+
+async def lacks(
+    host: Host, database: DatabaseSpec, needs: Sequence[str], secrets: Secrets, *, maintenance: bool
+) -> list[str]:
+    """All of them where the account does not act for the database's owner, else none: an owner may do everything there.
+
+    Raises NotReady where it cannot log in.
+    """
+    work = await postgres.Work.of([database], secrets, maintenance=maintenance)
+    if missing := work.missing.get(database.name):
+        raise missing
+    item = work.items[0] | {"look": _LOOK, "forbidden": [], "others": []}
+    seen = (await alone(host, "postgres", item, work.lines))["seen"]
+    owns = seen["SUPERUSER"] or seen["owner"] in (item["user"], *seen["member"])
+    return [] if owns else list(needs)

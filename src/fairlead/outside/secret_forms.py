@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
+from urllib.parse import quote
 
 from fairlead.errors import NotReady
 from fairlead.model import SecretRef
@@ -45,9 +47,21 @@ def _mariadb_hash(name: str, value: str) -> bytes:
     return f"*{hashlib.sha1(once).hexdigest().upper()}\n".encode()  # noqa: S324
 
 
+def _json(name: str, value: str) -> bytes:
+    """A JSON string on a line of its own."""
+    return f"{json.dumps(value)}\n".encode()
+
+
+def _url(name: str, value: str) -> bytes:
+    """As it stands in a URL, on a line of its own."""
+    return f"{quote(value, safe='')}\n".encode()
+
+
 _FORMS: Mapping[str, Callable[[str, str], bytes]] = {
     "plain": _plain,
     "pgpass": _pgpass,
     "mariadb": _mariadb,
     "mariadb_hash": _mariadb_hash,
+    "json": _json,
+    "url": _url,
 }

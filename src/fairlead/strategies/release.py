@@ -35,7 +35,7 @@ from fairlead.model import (
 )
 from fairlead.model.step import Phase
 from fairlead.model.tree import BYTECODE
-from fairlead.strategies import systemd
+from fairlead.strategies import logins, systemd
 
 ID_LENGTH = 12
 PATCH_BYTES, PATCH_WORDS = 4 << 20, 64 << 10
@@ -647,10 +647,13 @@ def _maintenance_lines(service: ServiceSpec, host: HostSpec, spec: MaintenanceSp
 
 
 def migrate(service: ServiceSpec, migration: MigrationSpec, folder: str) -> Step:
-    """Migrate the databases with the commands of the release in `folder`."""
+    """Migrate the databases with the commands of the release in `folder`, and with the logins that they are given."""
+    pieces, secrets = logins.written(migration.logins)
 
     def inside(*commands: tuple[str, ...], absent: str = _NO_RELEASE) -> Command:
-        return shell(absent + 'sh -c "$2"', folder, line(*commands), timeout=migration.timeout)
+        run = logins.GIVEN if pieces else 'sh -c "$2"'
+        command = shell(absent + run, folder, line(*commands), *pieces, timeout=migration.timeout)
+        return command.model_copy(update={"stdin": secrets or None})
 
     warns = () if migration.undo else (f"{service.name}: what the migration changes in the data stays on the way back",)
     return step(
@@ -664,7 +667,7 @@ def migrate(service: ServiceSpec, migration: MigrationSpec, folder: str) -> Step
         back="reversible" if migration.undo else "by_data",
         loss="finish",
         warns=warns,
-        shows=(f"cd {folder}", *(shlex.join(argv) for argv in migration.apply)),
+        shows=(f"cd {folder}", *logins.shown(migration.logins), *(shlex.join(argv) for argv in migration.apply)),
         shows_back=tuple(shlex.join(argv) for argv in migration.undo),
     )
 

@@ -14,6 +14,7 @@ from fairlead.checks.gates import (
     dependabot,
     hosts,
     lock,
+    migrations,
     personal,
     pulls,
     quality,
@@ -21,7 +22,7 @@ from fairlead.checks.gates import (
     services,
 )
 
-ALWAYS: tuple[MakeGate, ...] = (hosts.gate, lock.gate, services.gate, databases.gate, backups.gate)
+ALWAYS: tuple[MakeGate, ...] = (hosts.gate, lock.gate, services.gate, databases.gate, backups.gate, migrations.gate)
 """Asked in every environment."""
 ALWAYS_NAMES = ("hosts", "lock", "services", "databases", "backups")
 """What these are called."""

@@ -3,9 +3,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from fairlead.config.problems import Problem
+from fairlead.config.database import ENGINES, DatabaseSpec
+from fairlead.config.problems import Path, Problem
 from fairlead.config.rules.ground import Ground
-from fairlead.config.service import STRATEGIES
+from fairlead.config.service import STRATEGIES, ServiceSpec
 
 _SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|password|(^|[-_])key$", re.IGNORECASE)
 
@@ -106,6 +107,28 @@ def migrated_databases_are_used(ground: Ground) -> Iterator[Problem]:
                 yield ground.problem(path, f"`{name}` is not in the `databases` of {service.name} in {environment}")
 
 
+def migrations_have_a_login(ground: Ground) -> Iterator[Problem]:
+    """The account that migrations are given exists, and gets into its databases from where they run."""
+    for environment, service in ground.services():
+        if (given := service.migrations) is None:
+            continue
+        path = ground.spot(environment, service.name, "migrations", "migrate_as")
+        if given.needs and not given.migrate_as:
+            yield ground.problem(path, "`needs` is about an account", "write `migrate_as: service` or `maintenance`")
+        for one in ground.installation.databases:
+            if given.migrate_as and one.name in given.databases:
+                yield from _login_of(ground, path, service, one)
+
+
+def _login_of(ground: Ground, path: Path, service: ServiceSpec, database: DatabaseSpec) -> Iterator[Problem]:
+    asks = service.migrations.migrate_as if service.migrations else None
+    if asks == "maintenance" and not database.maintenance and ENGINES[database.engine].port:
+        yield ground.problem(path, f"databases.{database.group} has no `maintenance` account")
+    if service.host and database.host != service.host:
+        what = f"`{database.name}` is reached from `{database.host}`, and the migrations run on `{service.host}`"
+        yield ground.problem(path, what, "leave `migrate_as` out, and give the commands a login of their own")
+
+
 def lists_have_no_doubles(ground: Ground) -> Iterator[Problem]:
     """Nothing stands twice in a list of names, and no shared path lies inside another."""
     for environment, service in ground.services():
@@ -132,5 +155,6 @@ RULES = (
     sharing_changes_nothing,
     databases_are_its_environments,
     migrated_databases_are_used,
+    migrations_have_a_login,
     lists_have_no_doubles,
 )
