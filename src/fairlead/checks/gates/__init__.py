@@ -24,7 +24,7 @@ from fairlead.checks.gates import (
 
 ALWAYS: tuple[MakeGate, ...] = (hosts.gate, lock.gate, services.gate, databases.gate, backups.gate, migrations.gate)
 """Asked in every environment."""
-ALWAYS_NAMES = ("hosts", "lock", "services", "databases", "backups")
+ALWAYS_NAMES = ("hosts", "lock", "services", "databases", "backups", "migrations")
 """What these are called."""
 
 GATES: Mapping[str, MakeGate] = {
