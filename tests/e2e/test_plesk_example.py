@@ -47,6 +47,12 @@ def site(request: pytest.FixtureRequest) -> Iterator[Plesk]:
             yield made
 
 
+def test_all_17_databases_are_as_they_are_to_be(site: Plesk) -> None:
+    told = site.operator.json(0, "db", "provision", "--yes", "-e", "production")
+    assert (told["changes"], told["deployment"]) == (0, None)
+    assert told["databases"] == {"plesk": [5, 5], "external": [9, 9], "postgres": [3, 3]}
+
+
 def test_all_17_databases_are_reached_each_by_one_login(site: Plesk) -> None:
     names = (*PLESK, *EXTERNAL, *POSTGRES)
     before = {name: site.logins(f"svc_{name}") for name in names}

@@ -28,7 +28,8 @@ from support.mariadb import Certificates, MariaDB, open_folder
 from support.operator import Operator
 from support.plesk_sources import lay, write
 from support.ports import free_port
-from support.postgres import Postgres, quoted
+from support.postgres import Postgres
+from support.provision import HBA, open_to_all
 from support.sentinels import NASTY, Search, Sentinel, key_sentinel, sentinel
 from support.sshd import KEY, Sshd
 from support.trace import Program, Sampler, attached, started, strace_works
@@ -104,11 +105,18 @@ class Plesk:
             self.external = self.stack.enter_context(
                 MariaDB(data / "external", *log, f"--general-log-file={data}/external/general", *tls.options)
             )
-            self.postgres = self.stack.enter_context(Postgres("log_statement=all", "log_line_prefix=%d ", tls=True))
+            self.sockets = open_to_all()
+            self.stack.callback(shutil.rmtree, self.sockets, ignore_errors=True)
+            logs = ("log_statement=all", "log_line_prefix=%d ")
+            self.postgres = self.stack.enter_context(Postgres(*logs, tls=True, sockets=self.sockets))
+            (self.postgres.data / "pg_hba.conf").write_text(HBA)
+            self.postgres.sql("select pg_reload_conf()", "drop role fairlead")
+            self.external.sql("drop user fairlead@'%', svc@'%'")
             self._trust(tls)
-            self._fill()
+            self._panel()
             self._serve()
             self._configure()
+            self._provision()
             self.stack = self.stack.pop_all()
         return self
 
@@ -271,24 +279,30 @@ class Plesk:
     def _trust(self, tls: Certificates) -> None:
         lay(self.home, {".my.cnf": f"[client]\nssl-ca={tls.ca}\n", ".postgresql/root.crt": self.postgres.authority})
 
-    def _fill(self) -> None:
-        """The databases and their accounts; what makes an account is kept out of the servers' logs."""
-        for server, names, group in ((self.plesk, PLESK, "PLESK"), (self.external, EXTERNAL, "MYSQL")):
-            master = self._word(f"MO_{group}_MAINTENANCE_PASS")
-            server.sql(f"set sql_log_off = 1; alter user fairlead@'%' identified by '{master}'")
-            for number, name in enumerate(names):
-                full, password = server.create(name, rows=100 * (number + 1)), self._word(f"MO_{name.upper()}_DB_PASS")
-                server.sql(
-                    f"set sql_log_off = 1; create user svc_{name}@'%' identified by '{password}'; "
-                    f"grant all on `{full}`.* to svc_{name}@'%'"
-                )
-        unseen, master = "set log_statement = none", quoted(self.secrets["MO_PG_MAINTENANCE_PASS"])
-        self.postgres.sql(unseen, f"alter role fairlead password {master}")
+    def _panel(self) -> None:
+        """The five databases that the panel has made; what makes an account is kept out of the server's log."""
+        master = self._word("MO_PLESK_MAINTENANCE_PASS")
+        self.plesk.sql(f"set sql_log_off = 1; alter user fairlead@'%' identified by '{master}'")
+        for number, name in enumerate(PLESK):
+            full, password = self.plesk.create(name, rows=100 * (number + 1)), self._word(f"MO_{name.upper()}_DB_PASS")
+            place, rights = full.replace("_", "\\_"), "select, insert, update, delete, create, alter, index, references"
+            self.plesk.sql(
+                f"set sql_log_off = 1; create user svc_{name}@'%' identified by '{password}'; "
+                f"grant {rights} on `{place}`.* to svc_{name}@'%'; alter database {full} collate utf8mb4_unicode_ci"
+            )
+
+    def _provision(self) -> None:
+        """The twelve others, made as an operator makes them, and rows in each."""
+        for environment in ("production", "staging"):
+            self.operator.must(0, "db", "provision", "--yes", "-e", environment)
+        for number, name in enumerate(EXTERNAL):
+            rows = f"insert into people (name) select concat('n', seq) from seq_1_to_{100 * (number + 1)}"
+            self.external.sql(
+                f"create table people (id int primary key auto_increment, name text); {rows}", f"mo_{name}"
+            )
         for name in POSTGRES:
-            password = quoted(self.secrets[f"MO_{name.upper()}_DB_PASS"])
-            self.postgres.sql(unseen, f"create role svc_{name} login password {password} in role tested")
             table = "create table people as select id, 'n' || id as name from generate_series(1, 300) id"
-            self.postgres.make(f"mo_{name}", table, owner=f"svc_{name}")
+            self.postgres.sql(f"set role svc_{name}", table, database=f"mo_{name}")
 
     def _word(self, secret: str) -> str:
         """A secret between MariaDB's quotes."""
@@ -374,6 +388,10 @@ class Plesk:
                 "port": port,
                 "tls": "off" if group == "plesk" else "verify",
             }
+        sockets = {"external": ("root", self.external.socket), "postgres": ("postgres", self.sockets)}
+        for group, (user, socket) in sockets.items():
+            admin = {"user": user, "socket": str(socket)}
+            document["databases"][group] |= {"server": "plesk", "clients": ["127.0.0.1"], "admin": admin}
         self._services(document["services"])
         self._places(document["environments"])
         return document

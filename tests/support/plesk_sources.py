@@ -47,15 +47,23 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(SETTINGS["PORT"])), Handler).s
 '''
 MIGRATE = '''\
 """Each version brings one table; `up`, `down`, `where` and `show`."""
+import json
+import os
 import subprocess
 import sys
 
-SETTINGS = dict(line.split("=", 1) for line in open(".env").read().splitlines())
+LOGINS = os.environ["FAIRLEAD_DATABASES"]
+LOGIN = json.load(open(LOGINS))["votes"]
 TABLE = "of_" + open("VERSION").read().strip()
 
 
 def sql(text):
-    argv = ["mariadb", "--defaults-file=" + SETTINGS["DATABASE"], "-N", "mo_votes"]
+    options = os.path.dirname(LOGINS) + "/options"
+    password = LOGIN["password"].replace("\\\\", "\\\\\\\\").replace('"', '\\\\"')
+    with open(options, "w") as file:
+        file.write('[client]\\npassword="%s"\\n' % password)
+        file.write("host=%(address)s\\nport=%(port)s\\nuser=%(user)s\\n" % LOGIN)
+    argv = ["mariadb", "--defaults-file=" + options, "-N", LOGIN["database"]]
     return subprocess.run(argv, input=text, stdout=subprocess.PIPE, universal_newlines=True, check=True).stdout
 
 

@@ -48,9 +48,12 @@ def binary(name: str) -> str:
 class Postgres:
     """One server: `with Postgres(tls=True) as server:`."""
 
-    def __init__(self, *options: str, tls: bool = False, language: str = "") -> None:
-        """`options` are settings such as `max_connections=5`; `language` is the one of its messages."""
-        self.options, self.tls = options, tls
+    def __init__(self, *options: str, tls: bool = False, language: str = "", sockets: Path | None = None) -> None:
+        """`options` are settings such as `max_connections=5`; `language` is the one of its messages.
+
+        `sockets`: a folder for a socket that others may use too.
+        """
+        self.options, self.tls, self.sockets = options, tls, sockets
         self.environ = {**os.environ, "LC_ALL": "C.UTF-8", "LANGUAGE": language}
         self.port = free_port()
 
@@ -97,7 +100,8 @@ class Postgres:
         words = [
             word for option in (*given, *(ssl if self.tls else ()), *self.options, *options) for word in ("-c", option)
         ]
-        program = [binary("postgres"), "-D", str(self.data), "-p", str(self.port), "-k", str(self.data), *words]
+        sockets = ",".join(map(str, filter(None, (self.data, self.sockets))))
+        program = [binary("postgres"), "-D", str(self.data), "-p", str(self.port), "-k", sockets, *words]
         with (self.folder / "log").open("a") as log:
             self.process = subprocess.Popen(
                 program,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -229,14 +230,10 @@ class Postgres:
     filling = "\\\\c mo_crm\\ncreate table theirs (a int)"
 
     def __init__(self) -> None:
-        self.sockets = Path(f"/tmp/fl-sockets-{os.getpid()}-{id(self)}")
-        self.sockets.mkdir()
-        self.sockets.chmod(0o777)
-        self.server = postgres.Postgres("log_statement=all", "log_min_duration_statement=0")
+        self.sockets = open_to_all()
+        logs = ("log_statement=all", "log_min_duration_statement=0")
+        self.server = postgres.Postgres(*logs, sockets=self.sockets)
         self.server.__enter__()
-        self.server.stop()
-        self.server.options += (f"unix_socket_directories={self.server.data}, {self.sockets}",)
-        self.server.start()
         making = f"create role boss superuser login password {quoted(PASSWORDS['ADMIN_PASS'])}"
         self.server.sql("set log_statement = none", "set log_min_duration_statement = -1", making)
 
@@ -336,6 +333,13 @@ class Postgres:
             self.sql("select pg_reload_conf()")
             if value == "on":
                 yield
+
+
+def open_to_all() -> Path:
+    """A new folder that every account may use."""
+    folder = Path(tempfile.mkdtemp(prefix="fl-sockets-", dir="/tmp"))
+    folder.chmod(0o777)
+    return folder
 
 
 HBA = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
