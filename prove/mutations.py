@@ -45,6 +45,7 @@ GATE = "checks/test_gate.py"
 READERS = "checks/reports/test_readers.py"
 QUALITY = "checks/test_quality.py"
 LOGS = "checks/test_logs.py"
+WINDOW = "checks/test_window.py"
 PERSONAL = "checks/test_personal.py"
 GITHUB = "checks/test_github.py"
 READY = "app/test_ready.py"
@@ -52,6 +53,48 @@ UFW = "strategies/ufw.sh"
 UFW_ROWS = "strategies/test_ufw_script.py"
 
 MUTATIONS = (
+    Mutation(
+        "a freeze counts only where no window is open",
+        "checks/window.py",
+        "    if not frozen and (opened or not window.open):",
+        "    if opened or (not frozen and not window.open):",
+        (f"{WINDOW}::test_may_a_deployment_start",),
+    ),
+    Mutation(
+        "a time that clocks show twice is the first of both",
+        "checks/window.py",
+        "return Stretch(start, later_end, span) if wide else",
+        "return Stretch(start, end, span) if wide else",
+        (f"{WINDOW}::test_may_a_deployment_start",),
+    ),
+    Mutation(
+        "whose clocks are meant is not heeded",
+        "checks/window.py",
+        "    return datetime.fromtimestamp(now, ZoneInfo(span.zone)).replace(",
+        "    return datetime.fromtimestamp(now, UTC).replace(",
+        (f"{WINDOW}::test_may_a_deployment_start",),
+    ),
+    Mutation(
+        "any answer of a gate of one's own is a yes",
+        "checks/own.py",
+        "    if result.code not in (0, 1):",
+        "    if result.code < 0:",
+        ("checks/test_own.py::test_a_command",),
+    ),
+    Mutation(
+        "an error in a gate of one's own is told with what it says",
+        "checks/own.py",
+        "failed: {type(error).__name__}",
+        "failed: {error!r}",
+        ("checks/test_own.py::test_a_check_of_a_package",),
+    ),
+    Mutation(
+        "a placeholder is a secret",
+        "checks/secrets.py",
+        "return len(plain) < 3 or bool(_PLACEHOLDER.fullmatch(plain))",
+        "return len(plain) < 3",
+        ("checks/test_secrets.py::test_what_only_keeps_a_place", "checks/test_secrets.py::test_what_is_said"),
+    ),
     Mutation(
         "what was found in a log is forgotten by the next look",
         "checks/logs.py",

@@ -102,6 +102,11 @@ class Ready:
         self._app.store.save_evidence(evidence, now)
         return Readiness(gates=evidence.gates, commit=evidence.commit, evidence=evidence.hash)
 
+    async def mend(self, told: Readiness) -> list[Finding]:
+        """Make the backups that are missing; what came of each. Nothing else can be mended by a command."""
+        missing = [one.subject for gate in told.gates if gate.gate == "backups" for one in gate.findings if one.blocks]
+        return await self._app.data.backup(missing) if missing else []
+
     async def _about(self, context: GateContext, plan: Plan | None) -> Evidence:
         """What the evidence will be about, before anybody was asked."""
         copy = await self._copy(context)

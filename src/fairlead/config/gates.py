@@ -4,9 +4,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
+from fairlead.config.own import Own, OwnSpec, own_spec
 from fairlead.config.personal import PersonalEntry, PersonalSpec, personal_spec
 from fairlead.config.quality import QualityEntry, QualitySpec, quality_spec
-from fairlead.config.types import MoreSeconds, enum, one_of, text
+from fairlead.config.types import MoreSeconds, Name, enum, one_of, text
+from fairlead.config.window import WindowEntry, WindowSpec, window_spec
 from fairlead.model import Model
 
 GATES = ("commit", "ci", "dependabot", "review", "behind", "pulls")
@@ -14,6 +16,9 @@ GATES = ("commit", "ci", "dependabot", "review", "behind", "pulls")
 
 ASK_GITHUB = ("ci", "dependabot", "review", "behind", "pulls")
 """Those of them that need `github` in the file."""
+
+ALWAYS = ("hosts", "lock", "services", "databases", "backups", "secrets")
+"""Gates that every environment is asked."""
 
 QUALITIES = ("security", "maintainability", "dependencies", "performance")
 """Gates that read reports of tools."""
@@ -41,6 +46,10 @@ class GatesEntry(Model):
     """No personal data in logs."""
     performance: QualityEntry | None = None
     """Lighthouse's scores; measured alone, when all other gates have answered."""
+    window: WindowEntry | None = None
+    """When a deployment may start."""
+    own: dict[Name, Own] = {}
+    """Gates of your own, by a name that no other gate has."""
     valid: MoreSeconds = 900.0
     """What these said of a commit counts so long for a deployment of it, while nothing moves."""
 
@@ -54,6 +63,8 @@ class GatesSpec(Model):
     valid: float = 900.0
     """Seconds."""
     personal_data: PersonalSpec | None = None
+    window: WindowSpec | None = None
+    own: tuple[OwnSpec, ...] = ()
 
     @property
     def any_asked(self) -> bool:
@@ -68,5 +79,7 @@ def gates_spec(entry: GatesEntry) -> GatesSpec:
         ask=tuple(word for word in GATES if word in entry.ask),
         valid=entry.valid,
         quality=tuple(quality_spec(name, given) for name, given in qualities.items() if given),
+        window=window_spec(entry.window) if entry.window else None,
+        own=tuple(own_spec(name, given) for name, given in entry.own.items()),
         personal_data=personal_spec(entry.personal_data) if entry.personal_data else None,
     )

@@ -15,17 +15,31 @@ from fairlead.checks.gates import (
     hosts,
     lock,
     migrations,
+    own,
     personal,
     pulls,
     quality,
     review,
+    secrets,
     services,
+    window,
 )
 
-ALWAYS: tuple[MakeGate, ...] = (hosts.gate, lock.gate, services.gate, databases.gate, backups.gate, migrations.gate)
+ALWAYS: tuple[MakeGate, ...] = (
+    hosts.gate,
+    lock.gate,
+    services.gate,
+    databases.gate,
+    backups.gate,
+    migrations.gate,
+    secrets.gate,
+)
 """Asked in every environment."""
-ALWAYS_NAMES = ("hosts", "lock", "services", "databases", "backups", "migrations")
+ALWAYS_NAMES = ("hosts", "lock", "services", "databases", "backups", "migrations", "secrets")
 """What these are called."""
+
+WITH_SETTINGS: tuple[MakeGate, ...] = (window.gate, personal.gate)
+"""Asked where an environment has settings for them, beside those of `quality`."""
 
 GATES: Mapping[str, MakeGate] = {
     "commit": commit.gate,
@@ -41,6 +55,5 @@ GATES: Mapping[str, MakeGate] = {
 def gates_of(context: GateContext) -> list[Gate]:
     """The gates of an environment, in the order in which they are told."""
     chosen = (GATES[word] for word in context.environment.gates.ask)
-    asked = [made for make in (*ALWAYS, *chosen) if (made := make(context)) is not None]
-    logs = personal.gate(context)
-    return [*asked, *([logs] if logs else []), *quality.gates(context)]
+    asked = [made for make in (*ALWAYS, *chosen, *WITH_SETTINGS) if (made := make(context)) is not None]
+    return [*asked, *own.gates(context), *quality.gates(context)]

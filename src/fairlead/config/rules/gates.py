@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fairlead.config.gates import ALWAYS, GATES, QUALITIES
 from fairlead.config.problems import Problem
 from fairlead.config.quality import FORMATS
 from fairlead.config.rules.ground import Ground
@@ -15,6 +16,16 @@ def personal_data_is_looked_for(ground: Ground) -> Iterator[Problem]:
         if personal and not personal.logs and not personal.quality:
             path = ("environments", environment.name, "gates", "personal_data")
             yield ground.problem(path, "needs `logs` or `reports`")
+
+
+def own_gates_have_names_of_their_own(ground: Ground) -> Iterator[Problem]:
+    """An answer must say which gate it is from."""
+    taken = {*ALWAYS, *GATES, *QUALITIES, "personal_data", "window"}
+    for environment in ground.installation.environments.values():
+        for gate in environment.gates.own:
+            if gate.name in taken:
+                path = ("environments", environment.name, "gates", "own", gate.name)
+                yield ground.problem(path, "is the name of another gate", "take another name")
 
 
 def reports_say_what_is_asked(ground: Ground) -> Iterator[Problem]:

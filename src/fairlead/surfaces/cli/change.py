@@ -109,7 +109,10 @@ def _must_say_why(overridden: tuple[str, ...], reason: str) -> None:
 
 
 def _passed(told: Readiness, overridden: tuple[str, ...]) -> Passed:
-    """With what right the deployment begins. Raises NotReady where a gate blocks that nobody has overridden."""
+    """With what right the deployment begins. Raises NotReady where a gate blocks that nobody has overridden.
+
+    Raises Refused where it is the clock that says no: nothing has to be repaired.
+    """
     if unknown := set(overridden) - {one.gate for one in told.gates}:
         raise CallError(
             f"no gate {min(unknown)!r} was asked", f"there are: {', '.join(one.gate for one in told.gates)}"
@@ -117,6 +120,8 @@ def _passed(told: Readiness, overridden: tuple[str, ...]) -> Passed:
     blocking = [one for one in told.blocking if one.gate not in overridden]
     if blocking:
         click.echo("\n".join(lines.noted(blocking)), err=True)
+        if window := next((one for one in blocking if one.gate == "window" and one.status == "fail"), None):
+            raise Refused(f"not now: {window.says}", window.hint)
         findings = (finding for one in blocking for finding in one.findings)
         raise NotReady(f"not ready: {why_not(findings)}", "`fairlead ready` shows all gates")
     used = tuple(one.gate for one in told.blocking)

@@ -30,16 +30,20 @@ async def health(app: Fairlead, as_json: bool) -> int:
 
 
 @click.command(name="ready")
+@click.option("--fix", is_flag=True, help="Make the backups that are missing, and ask again.")
 @options
 @command
-async def ready(app: Fairlead, as_json: bool) -> int:
-    """Ask all gates at once, one line each: hosts, lock, services, databases, backups, and those of `gates`.
+async def ready(app: Fairlead, as_json: bool, fix: bool) -> int:
+    """Ask all gates at once, one line each: hosts, lock, services, databases, backups, secrets, and those of `gates`.
 
-    One `fail` or `unknown` is a no.
+    One `fail` or `unknown` is a no. With `--fix` backups that are missing are made, and all gates are asked again.
 
     Example: fairlead ready -e production
     """
     told = await app.readiness.ask()
+    if fix and (made := await app.readiness.mend(told)):
+        click.echo("\n".join(lines.findings(made)), err=True)
+        told = await app.readiness.ask()
     actions.readiness(told, app.environment.name)
     if as_json:
         emit_json({"ok": told.ok, **told.model_dump(mode="json"), "findings": told.findings})
