@@ -149,6 +149,7 @@ KINDS = {
     "Cron": "cron expression",
     "Moment": "date, or date and time",
     "Own": "keys",
+    "Span": "keys",
     "Region": "country, two letters",
     "IpPolicy": "`off`, `count`, `fail`",
     "Severity": "word",
