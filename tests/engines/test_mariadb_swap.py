@@ -113,7 +113,8 @@ def test_the_program_is_python_3_7(server: MariaDB) -> None:
 
 
 def test_the_program_fits_into_one_argument(server: MariaDB) -> None:
-    assert len(shlex.join(mariadb.swap_probe(server.spec(), LABEL).argv)) < 100_000
+    line = shlex.join(mariadb.swap_probe(server.spec(), LABEL).argv)
+    assert len(line) < 115_000, "Linux allows 128 KB for one argument, quoting included"
 
 
 @pytest.mark.parametrize("live", ["x" * 64, "ä" * 41, "x" * 42])

@@ -70,7 +70,8 @@ async def backup(
 async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str, secrets: Secrets) -> Finding:
     """Fill a new database `into` on the database's server and count it there; one that exists is refused.
 
-    Its events are there and not enabled. Where it fails, what was made is dropped again.
+    Its events are there and not enabled. Where it fails, what was made is dropped again; what a killed restore has left
+    is marked, and dropped by the next one of that name.
     """
     keys = await Keys.of([database], secrets, maintenance=True, check="restore")
     if database.name in keys.missing:

@@ -54,7 +54,7 @@ async def backup(
     label: str = "",
     spare: Spare | None = None,
 ) -> list[Made]:
-    """Dump into the databases' stores, two at once, and read each dump back; in the order of `databases`.
+    """Dump into the databases' stores, two of each server at once, and read each back; in the order of `databases`.
 
     With a `label`, a database that already has a proven backup of that label is not dumped again. Uses the
     maintenance account where there is one.
@@ -69,8 +69,8 @@ async def backup(
 async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str, secrets: Secrets) -> Finding:
     """Fill a new database `into` on the database's server and count it there; one that exists is refused.
 
-    Owner, privileges and settings are those of the database that was dumped. Until it is proven it has another name,
-    and where it fails it is dropped again.
+    Owner, privileges and settings are those of the database that was dumped. Until it is proven it has another name
+    and a mark; where it fails it is dropped again, and what a killed one has left, by the next of that name.
     """
     work = await Work.of([database], secrets, maintenance=True)
     if missing := work.missing.get(database.name):
