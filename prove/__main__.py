@@ -33,6 +33,8 @@ EXPERIMENTS = {
     "github": 30,
     "ledger": 120,
     "datakills": 120,
+    "reports": 40,
+    "privacy": 20,
     "rows": 30,
     "lab": 20,
     "firewall": 25,

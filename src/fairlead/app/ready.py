@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from fairlead.checks.gate import Gate, GateContext, ask_gates
-from fairlead.checks.gates import ALWAYS_NAMES, gates_of, hosts, lock
 from fairlead.checks.gates import commit as commit_gate
+from fairlead.checks.gates import gates_of, hosts, lock
 from fairlead.checks.run import Asked, together
+from fairlead.config.gates import ALWAYS
 from fairlead.errors import FairleadError, NotReady
 from fairlead.model import Deployment, Evidence, Finding, GateAnswer, Model, Plan, blockers, sha256
 from fairlead.outside.git import WorkingCopy
@@ -165,7 +166,7 @@ class Ready:
 
     async def _asked_for(self, context: GateContext) -> tuple[GateAnswer, ...]:
         """The gates that the environment asks for; slow ones by what they said last, if that still counts."""
-        several = [one for one in gates_of(context) if one.name not in ALWAYS_NAMES]
+        several = [one for one in gates_of(context) if one.name not in ALWAYS]
         slow = [one for one in several if one.alone or one.limit > SLOW]
         known = self._known(await self._about(context, None), slow) if slow else {}
         told = {one.gate: one for one in await ask_gates(one for one in several if one not in slow)} | known

@@ -17,7 +17,7 @@ GATES = ("commit", "ci", "dependabot", "review", "behind", "pulls")
 ASK_GITHUB = ("ci", "dependabot", "review", "behind", "pulls")
 """Those of them that need `github` in the file."""
 
-ALWAYS = ("hosts", "lock", "services", "databases", "backups", "secrets")
+ALWAYS = ("hosts", "lock", "services", "databases", "backups", "migrations", "secrets")
 """Gates that every environment is asked."""
 
 QUALITIES = ("security", "maintainability", "dependencies", "performance")

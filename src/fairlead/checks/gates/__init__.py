@@ -35,8 +35,6 @@ ALWAYS: tuple[MakeGate, ...] = (
     secrets.gate,
 )
 """Asked in every environment."""
-ALWAYS_NAMES = ("hosts", "lock", "services", "databases", "backups", "migrations", "secrets")
-"""What these are called."""
 
 WITH_SETTINGS: tuple[MakeGate, ...] = (window.gate, personal.gate)
 """Asked where an environment has settings for them, beside those of `quality`."""
