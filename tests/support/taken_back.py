@@ -22,6 +22,8 @@ from support.live_data import Maria, Place, Postgres, Sqlite
 from support.sshd import Sshd
 from support.written import KEYS, Book, schema, some, word, writers
 
+PATIENT = {"connect_timeout": "60s"}
+"""Of the host: several of these estates stand at once, on a machine that has other work too."""
 PLACES: dict[str, Any] = {"mariadb": Maria, "postgres": Postgres, "sqlite": Sqlite}
 
 
@@ -52,16 +54,14 @@ class Ground:
         self.stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         place = PLACES[self.engine]
         sshd = self.stack.enter_context(Sshd(self.folder / "sshd"))
-        self.box = Box(
-            self.folder, sshd, environ={**place.passwords, **self.environ}, environment={"lease": self.lease}
-        )
+        environ = {**place.passwords, **self.environ}
+        self.box = Box(self.folder, sshd, environ=environ, environment={"lease": self.lease}, host=PATIENT)
         self.place: Place = place(self.box.home, self.folder)
         self.stack.callback(self.place.close)
         self.box.databases = {"data": self.place.group() | {"names": {"crm": {}}}}
         self.box.configure()
         self.witness = self._witness()
         self._fill()
-
         if self.rows:
             self.insert("first", self.rows)
 
