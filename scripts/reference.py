@@ -169,6 +169,7 @@ KINDS = {
     "UrlPath": "path of a URL",
     "HeaderName": "header",
     "SecretName": "name of a secret",
+    "Recipient": "public key of age",
     "SecretPattern": "name of a secret, `{NAME}` in it",
     "Json": "any value",
     "Arguments": "command",

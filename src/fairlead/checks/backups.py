@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from fairlead.checks.databases import Look, by_host
 from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
+from fairlead.errors import NotReady
 from fairlead.model import Backup, Finding, Status
+from fairlead.outside.age import trouble_with
 from fairlead.outside.connect import Hosts
 from fairlead.outside.host import Host
+from fairlead.outside.secrets import Secrets
 
 CLOCKS_DIFFER = 60.0
 """Seconds by which a backup may seem to come from the future."""
@@ -31,9 +34,29 @@ async def check_backups(
     return await by_host(databases, hosts, Look("backup", lambda one: one.store.host, ask, limit))
 
 
+async def check_identities(databases: Sequence[DatabaseSpec], secrets: Secrets) -> list[Finding]:
+    """What keeps this machine from reading the encrypted backups of these databases: a finding for each such group."""
+    groups = {one.group: one for one in databases if one.store.encrypt and one.store.encrypt.to}
+    found = [await _identity(one, secrets) for one in groups.values()]
+    return [one for one in found if one]
+
+
+async def _identity(database: DatabaseSpec, secrets: Secrets) -> Finding | None:
+    ref, sealed = store.identity(database), database.store.encrypt
+    finding = Finding(check="backup", subject=database.group, status="warn", says="")
+    try:
+        says, hint = await trouble_with(ref, sealed.to, secrets) if ref and sealed else ("", "")
+    except NotReady as error:
+        says = f"{error.what}: backups are made, and neither a restore nor a way back of data can be from here"
+        return finding.model_copy(update={"says": says, "hint": error.hint})
+    return finding.model_copy(update={"status": "fail", "says": says, "hint": hint}) if says else None
+
+
 def judged(database: DatabaseSpec, found: Sequence[Backup], now: float) -> Finding:
     """What the backups in a store are worth for one database; `now` is unix time in seconds."""
     mine = [one for one in found if one.database == database.name]
+    if unfit := store.unfit(database):
+        return _finding(database, "fail", unfit[0]).model_copy(update={"hint": unfit[1]})
     proven = sorted((one for one in mine if one.proven), key=lambda one: one.started)
     if not proven:
         why = f" that counts: {mine[-1].flaw}" if mine else ""

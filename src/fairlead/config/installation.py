@@ -45,7 +45,9 @@ class Installation(Model):
         passwords = (database.password for database in self.databases)
         services = (service for environment in self.environments.values() for service in environment.services.values())
         headers = (value for service in services for check in service.health for value in check.headers.values())
+        sealed = (group.store.encrypt for group in self.groups.values())
+        identities = tuple(one.identity for one in sealed if one)
         token = (self.github.token,) if self.github else ()
-        for found in (*keys, *logins, *admins, *passwords, *headers, *token):
+        for found in (*keys, *logins, *admins, *passwords, *headers, *identities, *token):
             if isinstance(found, SecretRef):
                 yield found

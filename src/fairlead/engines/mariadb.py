@@ -58,7 +58,7 @@ async def backup(
     With a `label`, a database that already has a proven backup of that label is not dumped again. Uses the
     maintenance account where there is one.
     """
-    here = [one for one in databases if one.store.host == one.host]
+    here = [one for one in databases if not store.unfit(one)]
     keys = await Keys.of(here, secrets, maintenance=True, check="backup")
     able = [one for one in here if one.name not in keys.missing]
     args = store.to_back_up((keys.item(one) for one in able), label, spare)
@@ -75,14 +75,15 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
     keys = await Keys.of([database], secrets, maintenance=True, check="restore")
     if database.name in keys.missing:
         return keys.missing[database.name]
+    opening = await store.opening(chosen, database, secrets, len(keys.refs))
     args = {
         "name": chosen.database,
         "manifest": chosen.manifest,
         "sha256": chosen.sha256,
         "into": into,
-        "server": keys.item(database),
+        "server": keys.item(database) | opening.words,
     }
-    lines = await store.ask(host, "mariadb", "restore", args, store.BACKUP_LIMIT, secrets=keys.text)
+    lines = await store.ask(host, "mariadb", "restore", args, store.BACKUP_LIMIT, secrets=keys.text + opening.text)
     finding = store.restored(chosen, into, lines)
     asleep = lines[0].get("events", 0) if lines else 0
     if not asleep:
@@ -103,7 +104,7 @@ def backup_command(
     Raises NotReady where a store is on another host than the one that reaches the server, and where the databases are
     backed up by accounts with different passwords: a step has one.
     """
-    store.refuse_elsewhere(databases)
+    store.refuse_unfit(databases)
     secret = store.only_password(databases)
     items = [_item(one, [secret] if secret else [], maintenance=True) for one in databases]
     args = store.to_back_up(items, label, spare)
@@ -232,10 +233,11 @@ def _step(
     """One verb of the program's further parts, which only these commands bring."""
     secret = store.account(database, maintenance=True)[1]
     names = {"live": database.database, "shadow": shadow_name(database, label), "kept": kept_name(database, label)}
-    server = _item(database, [secret] if secret else [], maintenance=True) | {"wait": STEP_CONNECT_LIMIT}
+    known, told = store.secrets_of(_sealed(secret) if secret else None, database, opens=verb == "shadow")
+    server = _item(database, [secret] if secret else [], maintenance=True) | {"wait": STEP_CONNECT_LIMIT} | known
     args = {"name": database.name, "server": server, "label": label} | names | dict(more or {})
     argv = ("python3", "-c", _program("ledger" if verb in ("ledger", "estimate") else "swap"), verb, canonical(args))
-    return Command(argv=argv, stdin=_sealed(secret) if secret else None, timeout=timeout)
+    return Command(argv=argv, stdin=told, timeout=timeout)
 
 
 def _program(part: str) -> str:
@@ -340,8 +342,8 @@ def _reserved(database: DatabaseSpec, line: store.Line) -> tuple[str, str, str]:
 
 
 def _made(host: Host, database: DatabaseSpec, keys: Keys, line: store.Line | None) -> Made:
-    if database.store.host != database.host:
-        return store.made_elsewhere(database)
+    if store.unfit(database):
+        return store.not_made(database)
     if database.name in keys.missing:
         return Made(keys.missing[database.name], None)
     made = store.made(host, database, line)

@@ -53,18 +53,18 @@ async def backup(
 
     With a `label`, a database that already has a proven backup of that label is not copied again.
     """
-    here = [one for one in databases if one.store.host == one.host]
+    here = [one for one in databases if not store.unfit(one)]
     lines = await store.ask(host, "sqlite", "backup", _work(here, label, spare), store.BACKUP_LIMIT) if here else []
     answers = {line.get("database"): line for line in lines}
-    return [
-        store.made(host, one, answers.get(one.name)) if one in here else store.made_elsewhere(one) for one in databases
-    ]
+    return [store.made(host, one, answers.get(one.name)) if one in here else store.not_made(one) for one in databases]
 
 
 async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str, secrets: Secrets) -> Finding:
     """Write a backup into a new file `into` on the host and prove it there; a file that exists is refused."""
+    opening = await store.opening(chosen, database, secrets, 0)
     args = {"name": chosen.database, "manifest": chosen.manifest, "sha256": chosen.sha256, "into": into}
-    return store.restored(chosen, into, await store.ask(host, "sqlite", "restore", args, store.BACKUP_LIMIT))
+    lines = await store.ask(host, "sqlite", "restore", args | opening.words, store.BACKUP_LIMIT, secrets=opening.text)
+    return store.restored(chosen, into, lines)
 
 
 def backup_command(
@@ -78,7 +78,7 @@ def backup_command(
 
     Raises NotReady where a store is on another host than its database.
     """
-    store.refuse_elsewhere(databases)
+    store.refuse_unfit(databases)
     return store.step("sqlite", "backup", _work(databases, label, spare), timeout)
 
 
@@ -104,8 +104,9 @@ def shadow_command(
 
     Raises NotReady where the backup is another database's, or lies on another host.
     """
-    more = store.choice(database, backup)
-    return store.step("sqlite", "shadow", _swapping(database, label) | more, timeout)
+    more, identity = store.choice(database, backup), store.identity(database)
+    args = _swapping(database, label) | more | ({"identity": 0} if identity else {})
+    return store.step("sqlite", "shadow", args, timeout, identity)
 
 
 def shadow_probe(database: DatabaseSpec, label: str) -> Command:

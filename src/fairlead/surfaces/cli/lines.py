@@ -240,6 +240,7 @@ def backup(one: Backup) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(one.started))
     counts = "counts, its content is what was proven" if one.intact else "counts"
     worth = f"does not count: {one.flaw}" if one.flaw else counts
+    worth += ", encrypted" if one.sealed else ""
     worth += f", accepted: {one.accepted}" if one.accepted else ", empty as the database was" if one.empty else ""
     return f"{when} UTC  {one.database:<14} {one.size:>12} bytes  {worth}  {one.host}:{one.file}"
 
