@@ -724,6 +724,31 @@ MUTATIONS = (
         ("engines/test_sealed.py::test_the_identity_is_seen_nowhere",),
     ),
     Mutation(
+        "a drill drops a database that it has not made",
+        "engines/mariadb.remote",
+        "if found and found[0][0] != SCRATCH:",
+        "if False:",
+        ("engines/test_drill.py::test_a_database_of_somebody_else_is_not_touched",),
+    ),
+    Mutation(
+        "a drill passes whatever came back",
+        "engines/store.remote",
+        'told.update(database=args["name"], run=args["run"], ok=line["ok"],',
+        'told.update(database=args["name"], run=args["run"], ok=True,',
+        ("engines/test_drill.py::test_one_that_does_not_pass_is_noted_too",),
+    ),
+    Mutation(
+        "a drill leaves what it has made",
+        "engines/mariadb.remote",
+        """    finally:
+        query(server, "drop database %s" % named(scratch))
+    return rows""",
+        """    finally:
+        pass
+    return rows""",
+        ("engines/test_drill.py::test_a_backup_is_restored_counted_dropped_and_noted",),
+    ),
+    Mutation(
         "a deployment goes on although a database is lost",
         "run/runner.py",
         "why = self.lost()",

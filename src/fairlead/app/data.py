@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from fairlead.checks.privileges import check_privileges
 from fairlead.config import DatabaseSpec, GroupSpec
 from fairlead.engines import ENGINES, PROVISIONERS, Spare, store
 from fairlead.errors import CallError, FairleadError, NotReady
-from fairlead.model import Backup, Beside, Finding, Ledger, Plan, as_where
+from fairlead.model import Backup, Beside, Drill, Finding, Ledger, Plan, as_where
 from fairlead.plan.beside import expired, last_day, look_beside
 from fairlead.plan.data import Chosen
 from fairlead.plan.firewall import groups_of, plan_firewall, plan_return
@@ -24,6 +25,8 @@ from fairlead.run.runner import DataWish
 if TYPE_CHECKING:
     from fairlead.app.facade import Fairlead
 
+DRILLS = 2
+"""Drills of one server at the same time."""
 CHECK_LIMIT = 8.0
 """Seconds that all databases together have to answer."""
 
@@ -109,6 +112,27 @@ class Data:
                 await store.accept(await self._app.hosts.get(one.host), one, reason)
                 return one
         raise CallError(f"no backup is called {file}", "`fairlead db backups` lists them")
+
+    async def drill(self, names: Iterable[str] = ()) -> list[Drill]:
+        """Restore the newest backup of each of these databases that counts into a scratch database, count it, drop it.
+
+        At once are as many as `DRILLS` allows of each server. No lock is held, and nothing live is touched; how each
+        ended is noted beside its backups.
+        """
+        databases, run = self.named(names), time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._app.clock.now()))
+        places: dict[tuple[str, str, int | None], asyncio.Semaphore] = {}
+
+        async def one(database: DatabaseSpec) -> Drill:
+            server = database.host, database.address, database.port
+            async with places.setdefault(server, asyncio.Semaphore(DRILLS)):
+                try:
+                    host = await self._app.hosts.get(database.host)
+                    chosen = await self._backup_of(database, "")
+                    return await ENGINES[database.engine].drill(host, chosen, database, self._app.secrets, run=run)
+                except FairleadError as error:
+                    return Drill(database=database.name, run=run, passed=False, says=error.what, hint=error.hint)
+
+        return list(await asyncio.gather(*(one(database) for database in databases)))
 
     async def restore_into(self, name: str, into: str, file: str = "") -> Finding:
         """Write the newest backup that counts, or the named one, into a new database or file, and prove it."""

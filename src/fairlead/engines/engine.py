@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from fairlead.config import DatabaseSpec
-from fairlead.model import Backup, Beside, Command, Finding, Ledger
+from fairlead.model import Backup, Beside, Command, Drill, Finding, Ledger
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
 
@@ -47,6 +47,13 @@ class Engine(Protocol):
 
     async def restore(self, host: Host, chosen: Backup, database: DatabaseSpec, into: str, secrets: Secrets) -> Finding:
         """Write a backup into a new database `into` (SQLite: a new file) and prove it there; never into an old one."""
+        ...
+
+    async def drill(self, host: Host, chosen: Backup, database: DatabaseSpec, secrets: Secrets, *, run: str) -> Drill:
+        """Restore a backup into a scratch database of the server's (SQLite: a file), count it and drop it again.
+
+        How it ended is noted beside the backups, with the word `run`; what an earlier drill left is dropped before.
+        """
         ...
 
     def backup_command(self, databases: Sequence[DatabaseSpec], label: str, *, spare: Spare | None = None) -> Command:

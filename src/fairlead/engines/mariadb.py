@@ -15,7 +15,7 @@ from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
 from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Beside, Command, Finding, Ledger, SecretRef, TableLedger, canonical, sha256
+from fairlead.model import Backup, Beside, Command, Drill, Finding, Ledger, SecretRef, TableLedger, canonical, sha256
 from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
@@ -90,6 +90,18 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
         return finding
     says = f"{finding.says}; events that are there and not enabled: {asleep}"
     return finding.model_copy(update={"says": says, "evidence": finding.evidence | {"events": asleep}})
+
+
+async def drill(host: Host, chosen: Backup, database: DatabaseSpec, secrets: Secrets, *, run: str) -> Drill:
+    """Restore a backup into a marked database of the server's, count and check its tables, and drop it again."""
+    keys = await Keys.of([database], secrets, maintenance=True, check="drill")
+    if missing := keys.missing.get(database.name):
+        return Drill(database=database.name, run=run, passed=False, says=missing.says, hint=missing.hint)
+    opening = await store.opening(chosen, database, secrets, len(keys.refs))
+    args = store.to_drill(chosen, database, _beside(database.database, "__drill"), run)
+    args["server"] = keys.item(database) | opening.words
+    lines = await store.ask(host, "mariadb", "drill", args, store.BACKUP_LIMIT, secrets=keys.text + opening.text)
+    return store.no_answer(database, lines)
 
 
 def backup_command(

@@ -13,7 +13,7 @@ from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
 from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Beside, Command, Finding, Ledger, SecretRef, TableLedger, canonical, sha256
+from fairlead.model import Backup, Beside, Command, Drill, Finding, Ledger, SecretRef, TableLedger, canonical, sha256
 from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
@@ -79,6 +79,17 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
     chosen_words = {"name": chosen.database, "manifest": chosen.manifest, "sha256": chosen.sha256}
     args = chosen_words | {"into": into, "server": work.items[0] | opening.words}
     return store.restored(chosen, into, await work.ask(host, "restore", args, store.BACKUP_LIMIT, opening.text))
+
+
+async def drill(host: Host, chosen: Backup, database: DatabaseSpec, secrets: Secrets, *, run: str) -> Drill:
+    """Restore a backup into a marked database of the server's, count its rows, and drop it again."""
+    work = await Work.of([database], secrets, maintenance=True)
+    if missing := work.missing.get(database.name):
+        return Drill(database=database.name, run=run, passed=False, says=missing.what, hint=missing.hint)
+    opening = await store.opening(chosen, database, secrets, 1)
+    args = store.to_drill(chosen, database, _beside(database.database, "__drill"), run)
+    args["server"] = work.items[0] | opening.words
+    return store.no_answer(database, await work.ask(host, "drill", args, store.BACKUP_LIMIT, opening.text))
 
 
 def backup_command(

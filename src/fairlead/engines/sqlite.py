@@ -14,7 +14,7 @@ from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
 from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Beside, Command, Finding, Ledger, TableLedger, sha256
+from fairlead.model import Backup, Beside, Command, Drill, Finding, Ledger, TableLedger, sha256
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
 
@@ -65,6 +65,14 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
     args = {"name": chosen.database, "manifest": chosen.manifest, "sha256": chosen.sha256, "into": into}
     lines = await store.ask(host, "sqlite", "restore", args | opening.words, store.BACKUP_LIMIT, secrets=opening.text)
     return store.restored(chosen, into, lines)
+
+
+async def drill(host: Host, chosen: Backup, database: DatabaseSpec, secrets: Secrets, *, run: str) -> Drill:
+    """Restore a backup into a file beside the live one, prove it there and remove it again."""
+    opening = await store.opening(chosen, database, secrets, 0)
+    args = store.to_drill(chosen, database, _scratch(database), run) | opening.words
+    lines = await store.ask(host, "sqlite", "drill", args, store.BACKUP_LIMIT, secrets=opening.text)
+    return store.no_answer(database, lines)
 
 
 def backup_command(
@@ -220,6 +228,12 @@ def _beside(database: DatabaseSpec, what: str, label: str) -> str:
     if len(live.encode()) > most:
         live = live.encode()[: most - 6].decode(errors="ignore") + sha256(live)[:6]
     return f"{folder}{slash}{live}__{what}_{label}"
+
+
+def _scratch(database: DatabaseSpec) -> str:
+    """The file beside the live one that a drill fills; no name that anybody else would give."""
+    folder, slash, live = database.path.rpartition("/")
+    return f"{folder}{slash}.fairlead-drill-{sha256(live)[:16]}"
 
 
 def _work(databases: Sequence[DatabaseSpec], label: str, spare: Spare | None = None) -> dict[str, object]:

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from fairlead.config.database import DatabaseSpec
 from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Beside, Command, Finding, Result, SecretRef, canonical, sha256
+from fairlead.model import Backup, Beside, Command, Drill, Finding, Result, SecretRef, canonical, sha256
 from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
@@ -93,6 +93,31 @@ def to_back_up(items: Iterable[Mapping[str, Any]], label: str, spare: Spare | No
         "databases": [{**one, "spare": sorted((spare or {}).get(one["name"], ()))} for one in items],
         "label": label,
     }
+
+
+async def drills(host: Host, stores: Iterable[str]) -> list[Drill]:
+    """How the last drill of each database in these stores ended."""
+    lines = await ask(host, _LISTING, "drills", {"stores": sorted(set(stores))}, 60.0)
+    return [drilled(line) for line in lines]
+
+
+def drilled(line: Line) -> Drill:
+    """The drill that a program's line describes."""
+    words = {key: line[key] for key in Drill.model_fields if line.get(key) is not None}
+    return Drill.model_validate({"passed": line["ok"], **words})
+
+
+def to_drill(chosen: Backup, database: DatabaseSpec, scratch: str, run: str) -> dict[str, object]:
+    """What the verb `drill` is told beside the way to a server."""
+    words = {"name": database.name, "manifest": chosen.manifest, "sha256": chosen.sha256, "store": database.store.path}
+    return {**words, "scratch": scratch, "run": run}
+
+
+def no_answer(database: DatabaseSpec, lines: list[Line]) -> Drill:
+    """What became of a drill, by the program's only line."""
+    if lines:
+        return drilled(lines[0])
+    return Drill(database=database.name, passed=False, says="the drill gave no answer")
 
 
 def backup_label(change: str, seen: Iterable[Backup]) -> str:

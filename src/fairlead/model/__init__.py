@@ -7,6 +7,7 @@ from fairlead.model.beside import Beside
 from fairlead.model.check import Check, CommandCheck, DatabaseCheck, HttpCheck, PortCheck, TreeCheck
 from fairlead.model.command import Command, Result, SecretRef, shell
 from fairlead.model.deployment import Deployment, ErrorShare, Event, Report, Sample, StepTime
+from fairlead.model.drill import Drill, drills_in_words
 from fairlead.model.finding import Finding, Status, blockers, why_not
 from fairlead.model.gate import NOBODY_ASKED, Evidence, GateAnswer, Passed, summed_up, worst
 from fairlead.model.ledger import Ledger, TableLedger
@@ -42,6 +43,7 @@ __all__ = [
     "DatabaseCheck",
     "Deployment",
     "Difference",
+    "Drill",
     "Entry",
     "ErrorShare",
     "Event",
@@ -84,6 +86,7 @@ __all__ = [
     "blockers",
     "canonical",
     "difference",
+    "drills_in_words",
     "parse_listing",
     "sha256",
     "shell",
