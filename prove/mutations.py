@@ -749,6 +749,13 @@ MUTATIONS = (
         ("engines/test_drill.py::test_a_backup_is_restored_counted_dropped_and_noted",),
     ),
     Mutation(
+        "a damaged table is called whole",
+        "engines/store.py",
+        'damaged = dict(line["damaged"])',
+        "damaged = dict[str, str]()",
+        ("engines/test_damage.py::test_a_page_of_sqlite",),
+    ),
+    Mutation(
         "a deployment goes on although a database is lost",
         "run/runner.py",
         "why = self.lost()",

@@ -147,3 +147,22 @@ def test_encrypted_by_a_key_that_was_made_here(crm: tuple[Box, Place]) -> None:
     says(box.run("ready"), 1, "belongs to none of the public keys in backup_store.encrypt.to", "its public key is age1")
     says(box.run("db", "restore", "crm", "--yes"), 3, "no identity matched any of the recipients")
     assert names(place) == "a B c" and box.lock() == FREE
+
+
+@pytest.mark.parametrize("crm", [Sqlite], indirect=True, ids=["sqlite"])
+def test_a_damaged_table_is_named_with_the_restore_to_type(crm: tuple[Box, Place]) -> None:
+    """What it says to type is typed, and the database is whole again."""
+    box, place = crm
+    path = box.home / "data/crm.db"
+    place.sql("create table orders (id integer primary key, a); insert into orders (a) values (zeroblob(9000));")
+    says(box.run("db", "backup"), 0, "4 rows in 2 tables")
+    says(box.run("db", "check", "--deep"), 0, "every table can be read")
+    root = int(place.sql("select rootpage from sqlite_master where name = 'orders'"))
+    with path.open("r+b") as file:
+        file.seek(4096 * (root - 1))
+        file.write(b"\xa5" * 300)
+    told = box.run("db", "check", "--deep")
+    says(told, 1, "the table orders is damaged", 'fairlead db restore crm --reason "its tables are damaged" -e live')
+    assert "1/1 databases reachable" in told.out
+    says(box.run("db", "restore", "crm", "--reason", "its tables are damaged", "-e", "live", "--yes"), 0, "is done")
+    says(box.run("db", "check", "--deep"), 0, "every table can be read")

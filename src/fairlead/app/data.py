@@ -42,6 +42,26 @@ class Data:
         databases = self._app.installation.databases
         return await check_databases(databases, self._app.hosts, self._app.secrets, limit=CHECK_LIMIT)
 
+    async def check_deeply(self, names: Iterable[str] = ()) -> list[Finding]:
+        """Can every table of these databases be read to its end? For a damaged one the hint is the restore to type."""
+        databases = self.named(names)
+        found = await asyncio.gather(*(self._read(database) for database in databases))
+        return [self._with_way_out(one) for one in found]
+
+    async def _read(self, database: DatabaseSpec) -> Finding:
+        try:
+            host = await self._app.hosts.get(database.host)
+            return await ENGINES[database.engine].deep(host, database, self._app.secrets)
+        except FairleadError as error:
+            return Finding(check="tables", subject=database.name, status="unknown", says=error.what, hint=error.hint)
+
+    def _with_way_out(self, found: Finding) -> Finding:
+        if not found.evidence.get("damaged"):
+            return found
+        where = f"-e {self._app.environment.name}"
+        restore = f'fairlead db restore {found.subject} --reason "its tables are damaged" {where}'
+        return found.model_copy(update={"hint": restore})
+
     async def backup(self, names: Iterable[str] = ()) -> list[Finding]:
         """Back up the environment's databases, or those named, and prove each copy."""
         databases, spare = self.named(names), await self._needed()

@@ -49,6 +49,10 @@ class Engine(Protocol):
         """Write a backup into a new database `into` (SQLite: a new file) and prove it there; never into an old one."""
         ...
 
+    async def deep(self, host: Host, database: DatabaseSpec, secrets: Secrets) -> Finding:
+        """Read every table to its end: which are damaged? Changes nothing, and takes as long as a backup."""
+        ...
+
     async def drill(self, host: Host, chosen: Backup, database: DatabaseSpec, secrets: Secrets, *, run: str) -> Drill:
         """Restore a backup into a scratch database of the server's (SQLite: a file), count it and drop it again.
 

@@ -92,6 +92,16 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
     return finding.model_copy(update={"says": says, "evidence": finding.evidence | {"events": asleep}})
 
 
+async def deep(host: Host, database: DatabaseSpec, secrets: Secrets) -> Finding:
+    """Have the server check every table, with the maintenance account; each is locked for writing while it is read."""
+    keys = await _Keys.of([database], secrets, maintenance=True, check="tables")
+    if missing := keys.missing.get(database.name):
+        return missing
+    args = {"name": database.name, "server": keys.item(database)}
+    lines = await store.ask(host, "mariadb", "deep", args, store.BACKUP_LIMIT, secrets=keys.text)
+    return store.read_deeply(database, lines)
+
+
 async def drill(host: Host, chosen: Backup, database: DatabaseSpec, secrets: Secrets, *, run: str) -> Drill:
     """Restore a backup into a marked database of the server's, count and check its tables, and drop it again."""
     keys = await Keys.of([database], secrets, maintenance=True, check="drill")

@@ -81,6 +81,15 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
     return store.restored(chosen, into, await work.ask(host, "restore", args, store.BACKUP_LIMIT, opening.text))
 
 
+async def deep(host: Host, database: DatabaseSpec, secrets: Secrets) -> Finding:
+    """Read every value of every table on the server, with the maintenance account; nobody is kept from writing."""
+    work = await _Work.of([database], secrets, maintenance=True)
+    if missing := work.missing.get(database.name):
+        return _fail("tables", database, missing)
+    args = {"name": database.name, "server": work.items[0]}
+    return store.read_deeply(database, await work.ask(host, "deep", args, store.BACKUP_LIMIT))
+
+
 async def drill(host: Host, chosen: Backup, database: DatabaseSpec, secrets: Secrets, *, run: str) -> Drill:
     """Restore a backup into a marked database of the server's, count its rows, and drop it again."""
     work = await Work.of([database], secrets, maintenance=True)

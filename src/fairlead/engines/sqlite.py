@@ -67,6 +67,12 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
     return store.restored(chosen, into, lines)
 
 
+async def deep(host: Host, database: DatabaseSpec, secrets: Secrets) -> Finding:
+    """Have SQLite check the file and every table in it; nobody is kept from writing."""
+    args = {"name": database.name, "path": database.path, "wait": LOCK_LIMIT}
+    return store.read_deeply(database, await store.ask(host, "sqlite", "deep", args, store.BACKUP_LIMIT))
+
+
 async def drill(host: Host, chosen: Backup, database: DatabaseSpec, secrets: Secrets, *, run: str) -> Drill:
     """Restore a backup into a file beside the live one, prove it there and remove it again."""
     opening = await store.opening(chosen, database, secrets, 0)

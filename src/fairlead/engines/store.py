@@ -120,6 +120,24 @@ def no_answer(database: DatabaseSpec, lines: list[Line]) -> Drill:
     return Drill(database=database.name, passed=False, says="the drill gave no answer")
 
 
+def read_deeply(database: DatabaseSpec, lines: list[Line]) -> Finding:
+    """What a program found in the tables of a database."""
+    finding = Finding(check="tables", subject=database.name, status="unknown", says="reading it gave no answer")
+    if not lines:
+        return finding
+    line = lines[0]
+    if not line["ok"]:
+        return finding.model_copy(update={"says": line["says"], "hint": line["hint"], "ms": line["ms"]})
+    damaged = dict(line["damaged"])
+    if not damaged:
+        return finding.model_copy(update={"status": "ok", "says": "every table can be read", "ms": line["ms"]})
+    name, what = next(iter(damaged.items()))
+    says = f"{f'the table {name}' if name else 'it'} is damaged: {what}"
+    says += f"; {len(damaged) - 1} more are: {', '.join([*damaged][1:4])}" if len(damaged) > 1 else ""
+    words = {"status": "fail", "says": says, "evidence": {"damaged": damaged}, "ms": line["ms"]}
+    return finding.model_copy(update=words)
+
+
 def backup_label(change: str, seen: Iterable[Backup]) -> str:
     """A name for the backups of one change: equal for an unmoved world, another as soon as a newer backup exists."""
     return sha256(canonical([change, sorted(one.file for one in seen if one.proven)]))[:12]

@@ -20,19 +20,21 @@ def db() -> None:
 
 
 @db.command(name="check")
+@click.option("--deep", is_flag=True, help="Read every table of the environment's databases to its end, too.")
 @options
 @command
-async def check(app: Fairlead, as_json: bool) -> int:
-    """Is every database reachable from the host that must reach it?
+async def check(app: Fairlead, as_json: bool, deep: bool) -> int:
+    """Is every database reachable from the host that must reach it, and with --deep, is every table whole?
 
-    Example: fairlead db check -e production
+    Example: fairlead db check --deep -e production
     """
     found = await app.data.check()
-    reached = sum(not one.blocks for one in found)
+    total, reached = len(found), sum(not one.blocks for one in found)
+    found += await app.data.check_deeply() if deep else []
     if as_json:
-        emit_json({"reachable": reached, "total": len(found), "findings": found})
+        emit_json({"reachable": reached, "total": total, "findings": found})
     else:
-        click.echo("\n".join([*lines.findings(found), f"{reached}/{len(found)} databases reachable"]))
+        click.echo("\n".join([*lines.findings(found), f"{reached}/{total} databases reachable"]))
     return 1 if blockers(found) else 0
 
 
