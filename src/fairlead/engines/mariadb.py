@@ -94,7 +94,7 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
 
 async def deep(host: Host, database: DatabaseSpec, secrets: Secrets) -> Finding:
     """Have the server check every table, with the maintenance account; each is locked for writing while it is read."""
-    keys = await _Keys.of([database], secrets, maintenance=True, check="tables")
+    keys = await Keys.of([database], secrets, maintenance=True, check="tables")
     if missing := keys.missing.get(database.name):
         return missing
     args = {"name": database.name, "server": keys.item(database)}

@@ -83,7 +83,7 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
 
 async def deep(host: Host, database: DatabaseSpec, secrets: Secrets) -> Finding:
     """Read every value of every table on the server, with the maintenance account; nobody is kept from writing."""
-    work = await _Work.of([database], secrets, maintenance=True)
+    work = await Work.of([database], secrets, maintenance=True)
     if missing := work.missing.get(database.name):
         return _fail("tables", database, missing)
     args = {"name": database.name, "server": work.items[0]}

@@ -37,7 +37,7 @@ ALWAYS: tuple[MakeGate, ...] = (
     secrets.gate,
 )
 """Asked in every environment."""
-ALWAYS_NAMES = ("hosts", "lock", "services", "databases", "backups", "migrations", "secrets")
+ALWAYS_NAMES = ("hosts", "lock", "services", "databases", "backups", "drills", "migrations", "secrets")
 """What these are called."""
 
 WITH_SETTINGS: tuple[MakeGate, ...] = (window.gate, personal.gate)
