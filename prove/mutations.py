@@ -749,6 +749,13 @@ MUTATIONS = (
         ("engines/test_drill.py::test_a_backup_is_restored_counted_dropped_and_noted",),
     ),
     Mutation(
+        "what others report counts however old it is",
+        "checks/backups.py",
+        "if not -CLOCKS_DIFFER <= newest.age <= database.store.max_age or newest.size_mb <= 0:",
+        "if newest.size_mb <= 0:",
+        ("checks/test_backups.py::test_what_others_report_opens_the_gate_and_no_more",),
+    ),
+    Mutation(
         "a damaged table is called whole",
         "engines/store.py",
         'damaged = dict(line["damaged"])',

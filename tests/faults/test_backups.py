@@ -166,3 +166,22 @@ def test_a_damaged_table_is_named_with_the_restore_to_type(crm: tuple[Box, Place
     assert "1/1 databases reachable" in told.out
     says(box.run("db", "restore", "crm", "--reason", "its tables are damaged", "-e", "live", "--yes"), 0, "is done")
     says(box.run("db", "check", "--deep"), 0, "every table can be read")
+
+
+@pytest.mark.parametrize("crm", [Sqlite], indirect=True, ids=["sqlite"])
+def test_what_others_back_up_opens_the_gate_and_is_restored_by_nobody(crm: tuple[Box, Place]) -> None:
+    box, place = crm
+    for note in (*notes(box), *(box.home / "backups").glob("*.db")):
+        note.unlink()
+    place.sql(
+        "create table backup_metadata (database_name, backup_timestamp, backup_size_mb, retention_days);"
+        "insert into backup_metadata values ('crm', datetime('now', '-2 hours'), 4, 30);"
+    )
+    says(box.run("ready"), 1, "no backup", "fairlead db backup crm")
+    box.more = {"backup_metadata": "crm"}
+    box.configure()
+    says(box.run("ready"), 0, "reported by backup_metadata: backed up 2.0 h ago, 4 MB, by others")
+    says(box.run("db", "restore", "crm", "--yes"), 2, "no backup of crm", "fairlead db backups")
+    box.more = {"backup_metadata": "mail"}
+    box.configure()
+    says(box.run("ready"), 2, "`mail` is in no group of `databases`")

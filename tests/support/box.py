@@ -75,6 +75,8 @@ class Box:
     """More keys of the one environment."""
     sources: list[Any] = field(default_factory=list)
     """Where settings and secrets come from, where that is not the environment alone."""
+    more: dict[str, Any] = field(default_factory=dict)
+    """More keys of fairlead.yml."""
     environ: dict[str, str] = field(default_factory=dict)
     root: Path = Path("/")
     """Where the server's own view of the file system begins."""
@@ -101,6 +103,7 @@ class Box:
             "fairlead": 1,
             "project": "box",
             **({"sources": self.sources} if self.sources else {}),
+            **self.more,
             "hosts": {"server": login},
             "databases": {name: {"environment": "live", **group} for name, group in self.databases.items()},
             "services": {"site": {"source": {"folder": "site", "version": "VERSION"}, **self.service}},

@@ -21,6 +21,8 @@ class Installation(Model):
     """Those of all environments, in the file's order."""
     environments: dict[str, EnvironmentSpec]
     github: GitHubSpec | None = None
+    backup_metadata: str = ""
+    """Name of the database with the table `backup_metadata`; empty = there is none."""
 
     def database(self, name: str) -> DatabaseSpec:
         """The database of that name; KeyError where there is none."""

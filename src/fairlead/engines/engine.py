@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from fairlead.config import DatabaseSpec
-from fairlead.model import Backup, Beside, Command, Drill, Finding, Ledger
+from fairlead.model import Backup, Beside, Command, Drill, Finding, Ledger, Reported
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
 
@@ -47,6 +47,13 @@ class Engine(Protocol):
 
     async def restore(self, host: Host, chosen: Backup, database: DatabaseSpec, into: str, secrets: Secrets) -> Finding:
         """Write a backup into a new database `into` (SQLite: a new file) and prove it there; never into an old one."""
+        ...
+
+    async def reported(self, host: Host, database: DatabaseSpec, secrets: Secrets) -> list[Reported] | None:
+        """What the table `backup_metadata` in this database says of others' backups; None = there is no such table.
+
+        Raises NotReady where it cannot be read.
+        """
         ...
 
     async def deep(self, host: Host, database: DatabaseSpec, secrets: Secrets) -> Finding:

@@ -15,7 +15,19 @@ from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
 from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Beside, Command, Drill, Finding, Ledger, SecretRef, TableLedger, canonical, sha256
+from fairlead.model import (
+    Backup,
+    Beside,
+    Command,
+    Drill,
+    Finding,
+    Ledger,
+    Reported,
+    SecretRef,
+    TableLedger,
+    canonical,
+    sha256,
+)
 from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
@@ -90,6 +102,18 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
         return finding
     says = f"{finding.says}; events that are there and not enabled: {asleep}"
     return finding.model_copy(update={"says": says, "evidence": finding.evidence | {"events": asleep}})
+
+
+async def reported(host: Host, database: DatabaseSpec, secrets: Secrets) -> list[Reported] | None:
+    """What the table `backup_metadata` in this database says of others' backups; None = there is no such table.
+
+    Raises NotReady where it cannot be read.
+    """
+    keys = await Keys.of([database], secrets, maintenance=True)
+    if missing := keys.missing.get(database.name):
+        raise NotReady(missing.says, missing.hint)
+    args = {"name": database.name, "server": keys.item(database)}
+    return store.told(database, await store.ask(host, "mariadb", "reported", args, 60.0, secrets=keys.text))
 
 
 async def deep(host: Host, database: DatabaseSpec, secrets: Secrets) -> Finding:

@@ -13,7 +13,19 @@ from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
 from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Beside, Command, Drill, Finding, Ledger, SecretRef, TableLedger, canonical, sha256
+from fairlead.model import (
+    Backup,
+    Beside,
+    Command,
+    Drill,
+    Finding,
+    Ledger,
+    Reported,
+    SecretRef,
+    TableLedger,
+    canonical,
+    sha256,
+)
 from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
@@ -79,6 +91,18 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
     chosen_words = {"name": chosen.database, "manifest": chosen.manifest, "sha256": chosen.sha256}
     args = chosen_words | {"into": into, "server": work.items[0] | opening.words}
     return store.restored(chosen, into, await work.ask(host, "restore", args, store.BACKUP_LIMIT, opening.text))
+
+
+async def reported(host: Host, database: DatabaseSpec, secrets: Secrets) -> list[Reported] | None:
+    """What the table `backup_metadata` in this database says of others' backups; None = there is no such table.
+
+    Raises NotReady where it cannot be read.
+    """
+    work = await Work.of([database], secrets, maintenance=True)
+    if missing := work.missing.get(database.name):
+        raise missing
+    args = {"name": database.name, "server": work.items[0]}
+    return store.told(database, await work.ask(host, "reported", args, 60.0))
 
 
 async def deep(host: Host, database: DatabaseSpec, secrets: Secrets) -> Finding:

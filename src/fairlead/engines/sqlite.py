@@ -14,7 +14,7 @@ from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
 from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Beside, Command, Drill, Finding, Ledger, TableLedger, sha256
+from fairlead.model import Backup, Beside, Command, Drill, Finding, Ledger, Reported, TableLedger, sha256
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
 
@@ -65,6 +65,15 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
     args = {"name": chosen.database, "manifest": chosen.manifest, "sha256": chosen.sha256, "into": into}
     lines = await store.ask(host, "sqlite", "restore", args | opening.words, store.BACKUP_LIMIT, secrets=opening.text)
     return store.restored(chosen, into, lines)
+
+
+async def reported(host: Host, database: DatabaseSpec, secrets: Secrets) -> list[Reported] | None:
+    """What the table `backup_metadata` in this database says of others' backups; None = there is no such table.
+
+    Raises NotReady where it cannot be read.
+    """
+    args = {"name": database.name, "path": database.path, "wait": LOCK_LIMIT}
+    return store.told(database, await store.ask(host, "sqlite", "reported", args, 60.0))
 
 
 async def deep(host: Host, database: DatabaseSpec, secrets: Secrets) -> Finding:

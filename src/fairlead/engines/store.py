@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from fairlead.config.database import DatabaseSpec
 from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Beside, Command, Drill, Finding, Result, SecretRef, canonical, sha256
+from fairlead.model import Backup, Beside, Command, Drill, Finding, Reported, Result, SecretRef, canonical, sha256
 from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
@@ -118,6 +118,15 @@ def no_answer(database: DatabaseSpec, lines: list[Line]) -> Drill:
     if lines:
         return drilled(lines[0])
     return Drill(database=database.name, passed=False, says="the drill gave no answer")
+
+
+def told(database: DatabaseSpec, lines: list[Line]) -> list[Reported] | None:
+    """What a program has read in the table `backup_metadata`; None = there is no such table. Raises NotReady."""
+    if not lines or not lines[0]["ok"]:
+        says, hint = (lines[0]["says"], lines[0]["hint"]) if lines else ("it gave no answer", "")
+        raise NotReady(f"backup_metadata in {database.name} cannot be read: {says}", hint)
+    rows = lines[0]["reported"]
+    return None if rows is None else [Reported.model_validate(row) for row in rows]
 
 
 def read_deeply(database: DatabaseSpec, lines: list[Line]) -> Finding:

@@ -25,6 +25,7 @@ from fairlead.model.plan import (
     WayBackTime,
 )
 from fairlead.model.record import Entry, Receipt, RecordLine, StepFact, step_fact
+from fairlead.model.reported import Reported
 from fairlead.model.step import Action, Patch, Run, Step, Upload, Where, as_where, turned
 from fairlead.model.tree import IDENTITY_FILE, LISTING, Difference, Tree, difference, parse_listing
 
@@ -63,6 +64,7 @@ __all__ = [
     "Receipt",
     "RecordLine",
     "Report",
+    "Reported",
     "Result",
     "Run",
     "Sample",
