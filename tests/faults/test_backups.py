@@ -185,3 +185,13 @@ def test_what_others_back_up_opens_the_gate_and_is_restored_by_nobody(crm: tuple
     box.more = {"backup_metadata": "mail"}
     box.configure()
     says(box.run("ready"), 2, "`mail` is in no group of `databases`")
+
+
+@pytest.mark.parametrize("crm", [Sqlite], indirect=True, ids=["sqlite"])
+def test_a_server_that_has_no_room_for_a_second_database_is_said_before(crm: tuple[Box, Place]) -> None:
+    box, _ = crm
+    box.databases["data"]["limit"] = 1
+    box.configure()
+    why = "limit: 1 leaves no room for a second database"
+    says(box.run("ready"), 0, why, "raise `limit` of databases.data by one")
+    says(box.run("db", "drill"), 1, why, "raise `limit` of databases.data by one")

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fairlead.checks.databases import check_databases
+from fairlead.checks.drills import no_room
 from fairlead.checks.privileges import check_privileges
 from fairlead.config import DatabaseSpec, GroupSpec
 from fairlead.engines import ENGINES, PROVISIONERS, Spare, store
@@ -143,6 +144,9 @@ class Data:
         places: dict[tuple[str, str, int | None], asyncio.Semaphore] = {}
 
         async def one(database: DatabaseSpec) -> Drill:
+            if full := no_room(self._app.installation, [database]):
+                words = {"database": database.name, "run": run, "says": full[0].says, "hint": full[0].hint}
+                return Drill.model_validate({**words, "passed": False})
             server = database.host, database.address, database.port
             async with places.setdefault(server, asyncio.Semaphore(DRILLS)):
                 try:

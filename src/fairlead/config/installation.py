@@ -31,6 +31,11 @@ class Installation(Model):
                 return database
         raise KeyError(name)
 
+    def is_full(self, database: DatabaseSpec) -> bool:
+        """Whether the `limit` of its group leaves no room for a second database beside it."""
+        group = self.groups[database.group]
+        return bool(group.limit) and len(group.databases) >= (group.limit or 0)
+
     def databases_of(self, environment: str) -> tuple[DatabaseSpec, ...]:
         """The databases of one environment, in the file's order."""
         return tuple(database for database in self.databases if database.environment == environment)

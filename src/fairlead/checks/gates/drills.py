@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fairlead.checks.drills import check_drills
+from fairlead.checks.drills import check_drills, no_room
 from fairlead.checks.gate import Gate, GateContext
 from fairlead.model import Finding
 
@@ -14,6 +14,7 @@ def gate(context: GateContext) -> Gate | None:
 
     async def look() -> list[Finding]:
         name, now = context.environment.name, context.clock.now()
-        return [await check_drills(context.databases, context.hosts, name, now=now)]
+        told = await check_drills(context.databases, context.hosts, name, now=now)
+        return [told, *no_room(context.installation, context.databases)]
 
     return Gate("drills", "when the backups were last restored for a trial", look, "proven by a drill")
