@@ -35,7 +35,7 @@ class GatesEntry(Model):
     """Gates that a deployment has to pass here, beside those that are always asked."""
 
     ask: tuple[GateWord, ...] = ()
-    """Which of those that need no settings; hosts, lock, services, databases and backups are always asked."""
+    """Which of those that need no settings; hosts, lock, services, databases, backups and drills are always asked."""
     security: QualityEntry | None = None
     """No issues, as Gitleaks, Bandit, Semgrep, ESLint or any tool that writes SARIF sees them."""
     maintainability: QualityEntry | None = None
