@@ -185,4 +185,4 @@ async def test_what_nobody_waits_for_any_more_is_ended() -> None:
 
 def test_each_word_of_the_file_has_its_gate() -> None:
     assert tuple(GATES) == WORDS
-    assert len(ALWAYS) == 6
+    assert len(ALWAYS) == 8
