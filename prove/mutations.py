@@ -696,6 +696,73 @@ MUTATIONS = (
         ("engines/test_counting.py::test_a_dump_without_rows_of_a_database_that_has_some_is_refused",),
     ),
     Mutation(
+        "what is personal is backed up without encryption",
+        "engines/store.py",
+        "if database.personal and not sealed:",
+        "if False:",
+        ("engines/test_sealed.py::test_what_has_to_be_encrypted_is_backed_up_no_other_way",),
+    ),
+    Mutation(
+        "an encrypted copy is written unencrypted first",
+        "engines/sqlite.remote",
+        'MEMORY = "/dev/shm"',
+        'MEMORY = "/tmp"\n\n\ndef in_memory():\n    return True\n',
+        ("engines/test_sealed.py::test_nothing_of_it_is_written_unencrypted",),
+    ),
+    Mutation(
+        "a backup counts though age did not finish it",
+        "engines/store.remote",
+        "if self.age.wait() and not error[0]:",
+        "if self.age.wait() and False:",
+        ("engines/test_sealed.py::test_a_backup_that_age_did_not_finish_does_not_exist",),
+    ),
+    Mutation(
+        "the identity of backups is put into an argument list",
+        "engines/store.remote",
+        'argv = [age(), "--decrypt", "--identity", "/dev/fd/%d" % reading]',
+        'argv = ["env", "X=" + self.identity.decode(), age(), "--decrypt", "--identity", "/dev/fd/%d" % reading]',
+        ("engines/test_sealed.py::test_the_identity_is_seen_nowhere",),
+    ),
+    Mutation(
+        "a drill drops a database that it has not made",
+        "engines/mariadb.remote",
+        "if found and found[0][0] != SCRATCH:",
+        "if False:",
+        ("engines/test_drill.py::test_a_database_of_somebody_else_is_not_touched",),
+    ),
+    Mutation(
+        "a drill passes whatever came back",
+        "engines/store.remote",
+        'told.update(database=args["name"], run=args["run"], ok=line["ok"],',
+        'told.update(database=args["name"], run=args["run"], ok=True,',
+        ("engines/test_drill.py::test_one_that_does_not_pass_is_noted_too",),
+    ),
+    Mutation(
+        "a drill leaves what it has made",
+        "engines/mariadb.remote",
+        """    finally:
+        query(server, "drop database %s" % named(scratch))
+    return rows""",
+        """    finally:
+        pass
+    return rows""",
+        ("engines/test_drill.py::test_a_backup_is_restored_counted_dropped_and_noted",),
+    ),
+    Mutation(
+        "what others report counts however old it is",
+        "checks/backups.py",
+        "if not -CLOCKS_DIFFER <= newest.age <= database.store.max_age or newest.size_mb <= 0:",
+        "if newest.size_mb <= 0:",
+        ("checks/test_backups.py::test_what_others_report_opens_the_gate_and_no_more",),
+    ),
+    Mutation(
+        "a damaged table is called whole",
+        "engines/store.py",
+        'damaged = dict(line["damaged"])',
+        "damaged = dict[str, str]()",
+        ("engines/test_damage.py::test_a_page_of_sqlite",),
+    ),
+    Mutation(
         "a deployment goes on although a database is lost",
         "run/runner.py",
         "why = self.lost()",

@@ -21,7 +21,7 @@ import fairlead.errors
 from fairlead.app import Status
 from fairlead.config.file import File
 from fairlead.config.service import PlacedEntry, ServiceEntry
-from fairlead.model import Backup, Beside, Deployment, Finding, GateAnswer, Ledger, Plan, Report, WayBackTime
+from fairlead.model import Backup, Beside, Deployment, Drill, Finding, GateAnswer, Ledger, Plan, Report, WayBackTime
 from fairlead.model.base import meanings
 from fairlead.surfaces.cli import COMMANDS, load, main
 
@@ -78,6 +78,7 @@ ABOUT = {
         "`made`, `total` (numbers), `findings` (list of [Finding](#finding))",
     ),
     "db backups": About({0: "told", **COMMON}, "`backups` (list of [Backup](#backup))"),
+    "db drill": About({0: "all passed", 1: "one did not", **COMMON}, "`ok`, `drills` (list of [Drill](#drill))"),
     "db restore": About(
         {**CHANGED, 0: "restored and proven", 1: "not restored; nothing is left behind", 2: COMMON[2]},
         "`deployment` ([Deployment](#deployment)), `kept` (label by database), `ledgers` (list of [Ledger](#ledger)); "
@@ -169,6 +170,7 @@ KINDS = {
     "UrlPath": "path of a URL",
     "HeaderName": "header",
     "SecretName": "name of a secret",
+    "Recipient": "public key of age",
     "SecretPattern": "name of a secret, `{NAME}` in it",
     "Json": "any value",
     "Arguments": "command",
@@ -196,7 +198,7 @@ KINDS = {
 def reference() -> str:
     """The whole page."""
     parts = [HEAD, *commands(), FILE_HEAD, *keys(), JSON_HEAD]
-    parts += words(Finding, GateAnswer, Status, Deployment, Plan, WayBackTime, Report, Backup, Beside, Ledger)
+    parts += words(Finding, GateAnswer, Status, Deployment, Plan, WayBackTime, Report, Backup, Beside, Drill, Ledger)
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 

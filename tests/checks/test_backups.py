@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.checks.backups import check_backups, judged
+from fairlead.checks.backups import believed, check_backups, judged
 from fairlead.engines import sqlite
-from fairlead.model import Backup
+from fairlead.model import Backup, Reported
 from fairlead.outside.clock import SystemClock
 from fairlead.outside.secrets import Secrets
 from support.databases import make, spec
@@ -129,3 +129,42 @@ async def test_a_store_that_cannot_be_read_is_not_knowing(tmp_path: Path) -> Non
         (here.home / "file").write_text("")
         (finding,) = await check_backups([spec(store="file")], here.hosts, now=NOW)
     assert finding.status == "unknown" and "cannot be read" in finding.says
+
+
+NONE_OF_OURS = "no backup"
+REPORTED = {
+    "a fresh one": (
+        [("crm", 3 * 3600, 120.0)],
+        "warn",
+        "reported by backup_metadata: backed up 3.0 h ago, 120 MB, by others",
+    ),
+    "by its name on the server": (
+        [("mo_crm", 60, 1.5)],
+        "warn",
+        "reported by backup_metadata: backed up 60 s ago, 1.5 MB",
+    ),
+    "too old": ([("crm", 2 * DAY, 120.0)], "fail", "reports one of 120 MB, 2 days old, which does not count either"),
+    "empty": ([("crm", 60, 0.0)], "fail", "reports one of 0 MB, 60 s old, which does not count either"),
+    "from the future": ([("crm", -3600, 9.0)], "fail", "which does not count either"),
+    "the newest counts": ([("crm", 3 * DAY, 9.0), ("crm", 60, 9.0)], "warn", "backed up 60 s ago"),
+    "of another database": ([("shop", 60, 9.0)], "fail", NONE_OF_OURS),
+    "none": ([], "fail", NONE_OF_OURS),
+}
+
+
+@pytest.mark.parametrize("case", REPORTED)
+def test_what_others_report_opens_the_gate_and_no_more(case: str) -> None:
+    rows, status, says = REPORTED[case]
+    database = spec(max_age=DAY).model_copy(update={"database": "mo_crm"})
+    several = [Reported(database=name, age=age, size_mb=size) for name, age, size in rows]
+    told = believed(judged(database, [], NOW), database, several)
+    assert told.status == status and says in told.says, told
+    assert told.hint == "fairlead db backup crm"
+    own = judged(spec(max_age=DAY), [one()], NOW)
+    assert believed(own, spec(max_age=DAY), several) == own, "one of ours needs nobody's word"
+
+
+def test_what_has_to_be_encrypted_is_not_opened_by_others() -> None:
+    personal = spec(personal=True)
+    finding = judged(personal, [], NOW)
+    assert believed(finding, personal, [Reported(database="crm", age=60, size_mb=9)]) == finding

@@ -32,7 +32,7 @@ async def here(tmp_path: Path) -> AsyncIterator[Place]:
 
 async def test_a_real_account_is_ready_and_nothing_is_left_there(anywhere: Place) -> None:
     before = sorted(anywhere.home.rglob("*"))
-    finding = await check_host(anywhere.hosts, "here", python=True, folders=("sites/a b/$(id)", "sites/-rf"))
+    finding = await check_host(anywhere.hosts, "here", programs=("python3",), folders=("sites/a b/$(id)", "sites/-rf"))
     assert (finding.status, finding.evidence["lacks"]) == ("ok", []), finding
     assert finding.says.startswith("answers, ") and finding.says.endswith(" GB free")
     assert finding.ms is not None and finding.ms > 0
@@ -85,7 +85,7 @@ async def test_a_missing_program_is_named(here: Place, monkeypatch: pytest.Monke
             if not tool.name.startswith(("python3", "flock", "perl", "tar")) and not (tools / tool.name).is_symlink():
                 (tools / tool.name).symlink_to(tool)
     monkeypatch.setenv("PATH", str(tools))
-    finding = await check_host(here.hosts, "here", python=True)
+    finding = await check_host(here.hosts, "here", programs=("python3",))
     assert finding.status == "fail"
     assert finding.says == "lacks GNU tar, flock or perl, python3, 3.7 or newer, with sqlite3"
 

@@ -103,6 +103,8 @@ def test_the_specifications_installation() -> None:
         "support",
         "hooks",
     }
+    sealed = {name for name, group in installation.groups.items() if group.store.encrypt}
+    assert {database.group for database in installation.databases if database.personal} == sealed
     crm = installation.database("crm")
     assert (crm.database, crm.user, crm.password) == ("mo_crm", "svc_crm", SecretRef(name="MO_CRM_DB_PASS"))
     assert production.services["website"].strategy == "verify_only"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.engines import mariadb, postgres, sqlite, store
+from fairlead.engines import ENGINES, mariadb, postgres, sqlite, store
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Finding
+from fairlead.model import Backup, Finding, Reported
 from fairlead.outside.secrets import Secrets
 from support import postgres as pg
 from support.databases import make, spec
@@ -234,3 +234,45 @@ async def test_the_last_that_counts_stays_however_old(here: Place) -> None:
     (here.home / "data/crm.db").unlink()
     assert (await made(here, keep=1, keep_days=1)).status == "fail"
     assert [one.flaw for one in await listed(here)] == [""]
+
+
+# -- what others have backed up
+
+TABLE = """create table backup_metadata (database_name varchar(99), backup_timestamp {stamp},
+ backup_size_mb numeric(10, 2), retention_days int);
+insert into backup_metadata values ('mo_shop', {now}, 12.5, 30), ('mo_shop', {old}, 11, null), (null, {now}, 1, 1),
+ ('mo_idp', {old}, null, null);"""
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "mariadb", "postgres"])
+async def test_the_table_of_others_is_read_where_it_is(
+    here: Place, maria: MariaDB, post: pg.Postgres, engine: str
+) -> None:
+    make(here.home / "data/crm.db")
+    maria.create("told")
+    post.make("mo_told")
+    words = {
+        "sqlite": ("text", "datetime('now', '-1 hour')", "datetime('now', '-50 hours')"),
+        "mariadb": ("timestamp null", "now() - interval 1 hour", "now() - interval 50 hour"),
+        "postgres": ("timestamptz", "now() - interval '1 hour'", "now() - interval '50 hours'"),
+    }[engine]
+    table = TABLE.format(stamp=words[0], now=words[1], old=words[2])
+    database = {"sqlite": spec(), "mariadb": maria.spec("told"), "postgres": post.spec("told")}[engine]
+    secrets = {"sqlite": NONE, "mariadb": SECRETS, "postgres": pg.secrets()}[engine]
+
+    async def read() -> list[Reported] | None:
+        return await ENGINES[engine].reported(here.host, database, secrets)
+
+    assert await read() is None, "there is no such table"
+    if engine == "sqlite":
+        sqlite3.connect(here.home / "data/crm.db").executescript(table)
+    elif engine == "mariadb":
+        maria.sql(table, "mo_told")
+    else:
+        post.sql(*table.split(";")[:-1], database="mo_told")
+    found = await read()
+    assert found and [(one.database, one.size_mb, one.retention_days) for one in found] == [
+        ("mo_shop", 12.5, 30),
+        ("mo_idp", 0.0, None),
+    ]
+    assert 3590 < found[0].age < 3700 and 50 * 3600 - 10 < found[1].age < 50 * 3600 + 100

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import time
 from pathlib import Path
 
 import pytest
 
-from support.box import Box, says
+from support.box import FREE, Box, says
 from support.live_data import Place, Sqlite, names
 
 
@@ -87,3 +88,110 @@ def test_what_the_last_deployment_leads_back_to_outlives_its_turn(crm: tuple[Box
     assert len(notes(box)) == 2
     says(box.run("rollback", "--yes", "--reason", "it was wrong"), 0, "is done")
     assert names(place) == "a B c"
+
+
+def test_a_drill_is_told_on_every_machine(crm: tuple[Box, Place]) -> None:
+    """On each engine: nothing live is touched, nothing is left, and no lock is held."""
+    box, place = crm
+    never = "no backup was ever restored to see whether it can be"
+    says(box.run("ready"), 0, never, "fairlead db drill")
+    told = box.run("db", "drill")
+    says(told, 0, "2 rows in 1 tables")
+    assert "1/1, " in told.out and names(place) == "a B c" and box.lock() == FREE
+    shutil.rmtree(box.operator.home)
+    for words in (["ready"], ["status"]):
+        says(box.run(*words), 0, "last drill ")
+    found = json.loads(box.run("db", "drill", "crm", "--json").out)
+    assert found["ok"] and found["drills"][0]["passed"] and sum(found["drills"][0]["rows"].values()) == 2
+    says(box.run("db", "drill", "mail"), 2, "no database 'mail'")
+
+
+@pytest.mark.parametrize("crm", [Sqlite], indirect=True, ids=["sqlite"])
+def test_a_drill_that_does_not_pass_is_a_no(crm: tuple[Box, Place]) -> None:
+    box, _ = crm
+    file = box.home / f"backups/{notes(box)[-1].stem}.db"
+    raw = bytearray(file.read_bytes())
+    raw[-1] ^= 1
+    file.write_bytes(raw)
+    says(box.run("db", "drill"), 1, "the backup's content is not what its manifest says", "choose another backup")
+    says(box.run("status"), 0, "0/1, ")
+
+
+@pytest.mark.parametrize("crm", [Sqlite], indirect=True, ids=["sqlite"])
+def test_encrypted_by_a_key_that_was_made_here(crm: tuple[Box, Place]) -> None:
+    """From `init --backup-key` to a restore, and what is said where the identity is not at hand, or another one."""
+    box, place = crm
+    made = box.run("init", "--backup-key")
+    says(made, 0, "wrote backup.key")
+    says(box.run("init", "--backup-key"), 2, "backup.key exists, and is not overwritten", "--out OTHER")
+    key = box.operator.folder / "backup.key"
+    public = next(word for word in made.out.replace("[", " ").replace("]", " ").split() if word.startswith("age1"))
+    assert key.stat().st_mode & 0o777 == 0o600 and key.read_text().strip() not in made.text
+    box.databases["data"]["names"] = {"crm": {"personal": True}}
+    box.configure()
+    says(box.run("ready"), 1, "it holds personal data, and its backups would not be encrypted", "init --backup-key")
+    says(box.run("db", "backup"), 1, "its backups would not be encrypted", "init --backup-key")
+    box.databases["data"]["backup_store"]["encrypt"] = {"to": [public], "identity": "BACKUP_IDENTITY"}
+    box.sources = ["environment", {"file": {"name": "BACKUP_IDENTITY", "path": "backup.key"}}]
+    box.configure()
+    says(box.run("db", "backup"), 0, "3 rows in 1 tables")
+    says(box.run("db", "backups"), 0, "counts, encrypted")
+    place.sql("delete from people;")
+    says(box.run("db", "drill"), 0, "3 rows in 1 tables")
+    says(box.run("db", "restore", "crm", "--yes"), 0, "is done")
+    assert names(place) == "a B c" and box.lock() == FREE
+    key.rename(key.with_suffix(".away"))
+    says(box.run("ready"), 0, "the secret BACKUP_IDENTITY is missing: backups are made, and neither a restore")
+    says(box.run("db", "drill"), 1, "the secret BACKUP_IDENTITY is missing", "looked in")
+    says(box.run("init", "--backup-key"), 0, "wrote backup.key")
+    says(box.run("ready"), 1, "belongs to none of the public keys in backup_store.encrypt.to", "its public key is age1")
+    says(box.run("db", "restore", "crm", "--yes"), 3, "no identity matched any of the recipients")
+    assert names(place) == "a B c" and box.lock() == FREE
+
+
+@pytest.mark.parametrize("crm", [Sqlite], indirect=True, ids=["sqlite"])
+def test_a_damaged_table_is_named_with_the_restore_to_type(crm: tuple[Box, Place]) -> None:
+    """What it says to type is typed, and the database is whole again."""
+    box, place = crm
+    path = box.home / "data/crm.db"
+    place.sql("create table orders (id integer primary key, a); insert into orders (a) values (zeroblob(9000));")
+    says(box.run("db", "backup"), 0, "4 rows in 2 tables")
+    says(box.run("db", "check", "--deep"), 0, "every table can be read")
+    root = int(place.sql("select rootpage from sqlite_master where name = 'orders'"))
+    with path.open("r+b") as file:
+        file.seek(4096 * (root - 1))
+        file.write(b"\xa5" * 300)
+    told = box.run("db", "check", "--deep")
+    says(told, 1, "the table orders is damaged", 'fairlead db restore crm --reason "its tables are damaged" -e live')
+    assert "1/1 databases reachable" in told.out
+    says(box.run("db", "restore", "crm", "--reason", "its tables are damaged", "-e", "live", "--yes"), 0, "is done")
+    says(box.run("db", "check", "--deep"), 0, "every table can be read")
+
+
+@pytest.mark.parametrize("crm", [Sqlite], indirect=True, ids=["sqlite"])
+def test_what_others_back_up_opens_the_gate_and_is_restored_by_nobody(crm: tuple[Box, Place]) -> None:
+    box, place = crm
+    for note in (*notes(box), *(box.home / "backups").glob("*.db")):
+        note.unlink()
+    place.sql(
+        "create table backup_metadata (database_name, backup_timestamp, backup_size_mb, retention_days);"
+        "insert into backup_metadata values ('crm', datetime('now', '-2 hours'), 4, 30);"
+    )
+    says(box.run("ready"), 1, "no backup", "fairlead db backup crm")
+    box.more = {"backup_metadata": "crm"}
+    box.configure()
+    says(box.run("ready"), 0, "reported by backup_metadata: backed up 2.0 h ago, 4 MB, by others")
+    says(box.run("db", "restore", "crm", "--yes"), 2, "no backup of crm", "fairlead db backups")
+    box.more = {"backup_metadata": "mail"}
+    box.configure()
+    says(box.run("ready"), 2, "`mail` is in no group of `databases`")
+
+
+@pytest.mark.parametrize("crm", [Sqlite], indirect=True, ids=["sqlite"])
+def test_a_server_that_has_no_room_for_a_second_database_is_said_before(crm: tuple[Box, Place]) -> None:
+    box, _ = crm
+    box.databases["data"]["limit"] = 1
+    box.configure()
+    why = "limit: 1 leaves no room for a second database"
+    says(box.run("ready"), 0, why, "raise `limit` of databases.data by one")
+    says(box.run("db", "drill"), 1, why, "raise `limit` of databases.data by one")

@@ -130,7 +130,7 @@ def databases_with_passwords(story: Story) -> None:
             "password": "MO_{NAME}_DB_PASS",
             "maintenance": {"user": "fairlead", "password": "MO_KEEPER_PASS"},
             "backup_store": {"host": "server", "path": f"{story.estate.home}/backups"},
-            "names": {"shop": {"personal": True}},
+            "names": {"shop": {}},
             "environment": "demo",
         }
 

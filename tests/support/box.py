@@ -73,6 +73,10 @@ class Box:
     """Groups of databases, all of this environment."""
     environment: dict[str, Any] = field(default_factory=dict)
     """More keys of the one environment."""
+    sources: list[Any] = field(default_factory=list)
+    """Where settings and secrets come from, where that is not the environment alone."""
+    more: dict[str, Any] = field(default_factory=dict)
+    """More keys of fairlead.yml."""
     environ: dict[str, str] = field(default_factory=dict)
     root: Path = Path("/")
     """Where the server's own view of the file system begins."""
@@ -98,6 +102,8 @@ class Box:
         document = {
             "fairlead": 1,
             "project": "box",
+            **({"sources": self.sources} if self.sources else {}),
+            **self.more,
             "hosts": {"server": login},
             "databases": {name: {"environment": "live", **group} for name, group in self.databases.items()},
             "services": {"site": {"source": {"folder": "site", "version": "VERSION"}, **self.service}},

@@ -30,6 +30,7 @@ from support.plesk_sources import lay, write
 from support.ports import free_port
 from support.postgres import Postgres
 from support.provision import HBA, open_to_all
+from support.sealed import Key
 from support.sentinels import NASTY, Search, Sentinel, key_sentinel, sentinel
 from support.sshd import KEY, Sshd
 from support.trace import Program, Sampler, attached, started, strace_works
@@ -271,6 +272,8 @@ class Plesk:
         made = [sentinel(name, middle) for name, middle in names.items()]
         header = sentinel("MO_CRM_CHECK_AUTHORIZATION", "-")
         made.append(replace(header, value=f"Basic {header.value}"))
+        self.backups = Key.new()
+        made.append(Sentinel("MO_BACKUP_IDENTITY", self.backups.identity, (self.backups.identity[16:60],)))
         self.secrets = {one.name: one.value for one in made}
         public = self.sshd.key.with_suffix(".pub").read_text()
         key = key_sentinel(KEY, str(self.sshd.key), self.sshd.key.read_text(), public)
@@ -369,6 +372,7 @@ class Plesk:
         folder.mkdir()
         (folder / "fairlead.yml").write_text(yaml.safe_dump(self.document(), sort_keys=False))
         environ = {**self.secrets, **self.sshd.environ, "TMPDIR": str(self.temporary)}
+        environ["MO_BACKUP_KEY"] = self.backups.public
         self.operator = Operator(folder, self.folder / "operator", environ)
 
     def document(self) -> dict[str, Any]:

@@ -117,9 +117,10 @@ class Postgres:
             assert time.monotonic() < end and self.process.poll() is None, self.log[-800:]
             time.sleep(0.02)
 
-    def stop(self) -> None:
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """End it, at once unless `how` says otherwise."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGQUIT)
+            self.process.send_signal(how)
         self.process.wait(20)
 
     def sql(self, *statements: str, database: str = "postgres") -> str:

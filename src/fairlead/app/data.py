@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fairlead.checks.databases import check_databases
+from fairlead.checks.drills import no_room
 from fairlead.checks.privileges import check_privileges
 from fairlead.config import DatabaseSpec, GroupSpec
 from fairlead.engines import ENGINES, PROVISIONERS, Spare, store
 from fairlead.errors import CallError, FairleadError, NotReady
-from fairlead.model import Backup, Beside, Finding, Ledger, Plan, as_where
+from fairlead.model import Backup, Beside, Drill, Finding, Ledger, Plan, as_where
 from fairlead.plan.beside import expired, last_day, look_beside
 from fairlead.plan.data import Chosen
 from fairlead.plan.firewall import groups_of, plan_firewall, plan_return
@@ -24,6 +26,8 @@ from fairlead.run.runner import DataWish
 if TYPE_CHECKING:
     from fairlead.app.facade import Fairlead
 
+DRILLS = 2
+"""Drills of one server at the same time."""
 CHECK_LIMIT = 8.0
 """Seconds that all databases together have to answer."""
 
@@ -38,6 +42,26 @@ class Data:
         """Is every database of the installation reachable from the host that must reach it?"""
         databases = self._app.installation.databases
         return await check_databases(databases, self._app.hosts, self._app.secrets, limit=CHECK_LIMIT)
+
+    async def check_deeply(self, names: Iterable[str] = ()) -> list[Finding]:
+        """Can every table of these databases be read to its end? For a damaged one the hint is the restore to type."""
+        databases = self.named(names)
+        found = await asyncio.gather(*(self._read(database) for database in databases))
+        return [self._with_way_out(one) for one in found]
+
+    async def _read(self, database: DatabaseSpec) -> Finding:
+        try:
+            host = await self._app.hosts.get(database.host)
+            return await ENGINES[database.engine].deep(host, database, self._app.secrets)
+        except FairleadError as error:
+            return Finding(check="tables", subject=database.name, status="unknown", says=error.what, hint=error.hint)
+
+    def _with_way_out(self, found: Finding) -> Finding:
+        if not found.evidence.get("damaged"):
+            return found
+        where = f"-e {self._app.environment.name}"
+        restore = f'fairlead db restore {found.subject} --reason "its tables are damaged" {where}'
+        return found.model_copy(update={"hint": restore})
 
     async def backup(self, names: Iterable[str] = ()) -> list[Finding]:
         """Back up the environment's databases, or those named, and prove each copy."""
@@ -109,6 +133,30 @@ class Data:
                 await store.accept(await self._app.hosts.get(one.host), one, reason)
                 return one
         raise CallError(f"no backup is called {file}", "`fairlead db backups` lists them")
+
+    async def drill(self, names: Iterable[str] = ()) -> list[Drill]:
+        """Restore the newest backup of each of these databases that counts into a scratch database, count it, drop it.
+
+        At once are as many as `DRILLS` allows of each server. No lock is held, and nothing live is touched; how each
+        ended is noted beside its backups.
+        """
+        databases, run = self.named(names), time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._app.clock.now()))
+        places: dict[tuple[str, str, int | None], asyncio.Semaphore] = {}
+
+        async def one(database: DatabaseSpec) -> Drill:
+            if full := no_room(self._app.installation, [database]):
+                words = {"database": database.name, "run": run, "says": full[0].says, "hint": full[0].hint}
+                return Drill.model_validate({**words, "passed": False})
+            server = database.host, database.address, database.port
+            async with places.setdefault(server, asyncio.Semaphore(DRILLS)):
+                try:
+                    host = await self._app.hosts.get(database.host)
+                    chosen = await self._backup_of(database, "")
+                    return await ENGINES[database.engine].drill(host, chosen, database, self._app.secrets, run=run)
+                except FairleadError as error:
+                    return Drill(database=database.name, run=run, passed=False, says=error.what, hint=error.hint)
+
+        return list(await asyncio.gather(*(one(database) for database in databases)))
 
     async def restore_into(self, name: str, into: str, file: str = "") -> Finding:
         """Write the newest backup that counts, or the named one, into a new database or file, and prove it."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from fairlead.checks.drills import check_drills
 from fairlead.checks.gate import Gate, GateContext, ask_gates
 from fairlead.checks.gates import commit as commit_gate
 from fairlead.checks.gates import gates_of, hosts, lock
@@ -143,6 +144,10 @@ class Ready:
                 *(Asked("host", name, hosts.look_at(context, name)) for name in hosts.used_hosts(context)),
                 Asked("lock", context.environment.lock_host, lock.lock_is_free(context)),
             ]
+            if context.databases:
+                now, name = context.clock.now(), context.environment.name
+                drill = check_drills(context.databases, context.hosts, name, now=now)
+                looks = [*looks, Asked("drill", name, drill)]
             findings, databases, last, gates, copy = await asyncio.gather(
                 together(looks, hosts.LIMIT),
                 self._app.data.check(),

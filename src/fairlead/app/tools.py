@@ -13,6 +13,7 @@ from fairlead.config import schema
 from fairlead.errors import CallError, NotReady
 from fairlead.model import Finding, Plan
 from fairlead.model.plan import PLAN_FORMAT
+from fairlead.outside.age import new_key
 from fairlead.outside.environment import job_summary, login_environment
 from fairlead.outside.files import append_text, package_text, read_text, write_text
 from fairlead.outside.process import run_async
@@ -40,6 +41,15 @@ def write_starter(path: Path, example: str) -> None:
     if path.exists():
         raise CallError(f"{path} exists, and is not overwritten", "say `--out OTHER`, or move it away")
     write_text(path, package_text(f"config/examples/{example}.yml"))
+
+
+def write_backup_key(path: Path) -> str:
+    """Make a key for backups: its identity into a file that only this account may read. Returns the public key."""
+    if path.exists():
+        raise CallError(f"{path} exists, and is not overwritten", "say `--out OTHER`; a lost identity is lost backups")
+    identity, public = new_key()
+    write_text(path, f"{identity}\n", mode=0o600)
+    return public
 
 
 def json_schema() -> dict[str, Any]:

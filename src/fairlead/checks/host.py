@@ -37,6 +37,7 @@ _PROGRAMS = {
     "lock": "flock or perl",
     "proc": "/proc of Linux",
     "python3": "python3, 3.7 or newer, with sqlite3",
+    "age": "age (apt-get install age), which encrypts backups",
 }
 """What the script asks for, and what a person installs for it."""
 
@@ -77,19 +78,23 @@ Fault = tuple[Status, str, str]
 
 
 async def check_host(
-    hosts: Hosts, name: str, *, python: bool = False, folders: tuple[str, ...] = (), clock: Clock = SYSTEM_CLOCK
+    hosts: Hosts,
+    name: str,
+    *,
+    programs: tuple[str, ...] = (),
+    folders: tuple[str, ...] = (),
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Finding:
     """Does the host answer, and has it all that a plan needs? Changes nothing there.
 
-    `python`: SQLite databases live there. `folders`: what will be written into beside the state folder; they need not
-    exist yet.
+    `programs`: `python3` where SQLite databases live, `age` where backups are encrypted. `folders`: what will be
+    written into beside the state folder; they need not exist yet.
     """
-    return await looked("host", name, _look(hosts, name, python, folders, clock))
+    return await looked("host", name, _look(hosts, name, programs, folders, clock))
 
 
-async def _look(hosts: Hosts, name: str, python: bool, folders: tuple[str, ...], clock: Clock) -> Finding:
+async def _look(hosts: Hosts, name: str, programs: tuple[str, ...], folders: tuple[str, ...], clock: Clock) -> Finding:
     host = await hosts.get(name)
-    programs = ["python3"] * python
     places = (host.account.state, *folders)
     sent = clock.now()
     result = await host.run(shell(package_text("checks/host.sh"), " ".join(programs), *places, timeout=30.0))

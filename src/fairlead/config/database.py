@@ -15,6 +15,7 @@ from fairlead.config.types import (
     PathPattern,
     Port,
     Privilege,
+    Recipient,
     RemotePath,
     SecretName,
     SecretPattern,
@@ -117,6 +118,15 @@ class AdminEntry(Model):
     looks for it."""
 
 
+class EncryptEntry(Model):
+    """Backups are encrypted with age on the host where they are made; reading one takes an identity."""
+
+    to: tuple[Recipient, ...]
+    """Public keys, each `age1...`: whoever has the identity of one of them can read the backups."""
+    identity: SecretName
+    """Name of the secret with an identity, `AGE-SECRET-KEY-1...`: only a restore and a drill ask for it."""
+
+
 class StoreEntry(Model):
     """Where backups of a group lie."""
 
@@ -132,6 +142,8 @@ class StoreEntry(Model):
     """A backup smaller than this share of the one before does not count until a person accepts it."""
     max_age: MoreSeconds = 86400.0
     """An older backup counts as none."""
+    encrypt: EncryptEntry | None = None
+    """Encrypt them; those of databases that are `personal` are made no other way."""
 
 
 class GroupEntry(Model):
@@ -186,6 +198,13 @@ class GroupEntry(Model):
     """The databases, by name."""
 
 
+class Encryption(Model):
+    """Whom backups are encrypted to, and what reads them."""
+
+    to: tuple[str, ...]
+    identity: SecretRef
+
+
 class StoreSpec(Model):
     """Where backups lie, how many are kept and how old the newest may be."""
 
@@ -196,6 +215,7 @@ class StoreSpec(Model):
     shrink: float = 0.5
     max_age: float = 86400.0
     """Seconds."""
+    encrypt: Encryption | None = None
 
 
 class RollbackSpec(Model):
@@ -302,6 +322,8 @@ def group_spec(name: str, entry: GroupEntry) -> GroupSpec:
         keep_days=given.keep_days,
         shrink=given.shrink,
         max_age=given.max_age,
+        encrypt=given.encrypt
+        and Encryption(to=tuple(filter(None, given.encrypt.to)), identity=SecretRef(name=given.encrypt.identity)),
     )
     account = entry.maintenance
     server, making = ENGINES[entry.engine]

@@ -27,6 +27,8 @@ class File(Model):
     """Accounts on machines."""
     databases: dict[Name, GroupEntry] = {}
     """Databases, in groups."""
+    backup_metadata: Name | None = None
+    """The database whose table `backup_metadata` says what others have backed up; read where there is such a table."""
     services: dict[Name, Annotated[ServiceEntry, bare_name(ServiceEntry)]] = {}
     """What each service is, the same everywhere."""
     github: Annotated[GitHubEntry, bare_name(GitHubEntry)] | None = None

@@ -17,7 +17,7 @@ GATES = ("commit", "ci", "dependabot", "review", "behind", "pulls")
 ASK_GITHUB = ("ci", "dependabot", "review", "behind", "pulls")
 """Those of them that need `github` in the file."""
 
-ALWAYS = ("hosts", "lock", "services", "databases", "backups", "migrations", "secrets")
+ALWAYS = ("hosts", "lock", "services", "databases", "backups", "drills", "migrations", "secrets")
 """Gates that every environment is asked."""
 
 QUALITIES = ("security", "maintainability", "dependencies", "performance")
@@ -35,7 +35,7 @@ class GatesEntry(Model):
     """Gates that a deployment has to pass here, beside those that are always asked."""
 
     ask: tuple[GateWord, ...] = ()
-    """Which of those that need no settings; hosts, lock, services, databases and backups are always asked."""
+    """Which of those that need no settings; hosts, lock, services, databases, backups and drills are always asked."""
     security: QualityEntry | None = None
     """No issues, as Gitleaks, Bandit, Semgrep, ESLint or any tool that writes SARIF sees them."""
     maintainability: QualityEntry | None = None

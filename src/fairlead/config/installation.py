@@ -21,6 +21,8 @@ class Installation(Model):
     """Those of all environments, in the file's order."""
     environments: dict[str, EnvironmentSpec]
     github: GitHubSpec | None = None
+    backup_metadata: str = ""
+    """Name of the database with the table `backup_metadata`; empty = there is none."""
 
     def database(self, name: str) -> DatabaseSpec:
         """The database of that name; KeyError where there is none."""
@@ -28,6 +30,11 @@ class Installation(Model):
             if database.name == name:
                 return database
         raise KeyError(name)
+
+    def is_full(self, database: DatabaseSpec) -> bool:
+        """Whether the `limit` of its group leaves no room for a second database beside it."""
+        group = self.groups[database.group]
+        return bool(group.limit) and len(group.databases) >= (group.limit or 0)
 
     def databases_of(self, environment: str) -> tuple[DatabaseSpec, ...]:
         """The databases of one environment, in the file's order."""
@@ -45,7 +52,9 @@ class Installation(Model):
         passwords = (database.password for database in self.databases)
         services = (service for environment in self.environments.values() for service in environment.services.values())
         headers = (value for service in services for check in service.health for value in check.headers.values())
+        sealed = (group.store.encrypt for group in self.groups.values())
+        identities = tuple(one.identity for one in sealed if one)
         token = (self.github.token,) if self.github else ()
-        for found in (*keys, *logins, *admins, *passwords, *headers, *token):
+        for found in (*keys, *logins, *admins, *passwords, *headers, *identities, *token):
             if isinstance(found, SecretRef):
                 yield found

@@ -114,6 +114,7 @@ def _resolved(file: File, document: Document) -> Installation:
             name: with_logins(environment_spec(name, entry, file.services, tuple(hosts)), databases)
             for name, entry in file.environments.items()
         },
+        backup_metadata=file.backup_metadata or "",
         github=github_spec(file.github) if file.github else None,
     )
 

@@ -165,6 +165,18 @@ def _seconds(value: Any) -> float:
     return seconds
 
 
+def _recipient(value: str) -> str:
+    from pyrage import (
+        RecipientError,
+        x25519,
+    )  # only the files that encrypt need it, and the command line starts quickly
+
+    try:
+        return str(x25519.Recipient.from_str(value)) if value else ""
+    except RecipientError:
+        raise Wrong("should be a public key of age, `age1...`", "`fairlead init --backup-key` makes one") from None
+
+
 def _positive(value: float) -> float:
     if value <= 0:
         raise Wrong("should be more than 0")
@@ -342,6 +354,10 @@ Unit = Annotated[
     AfterValidator(no_option),
     AfterValidator(matching(r"[A-Za-z0-9_.:@\\-]{1,250}", "should be the name of a systemd unit")),
 ]
+Recipient = Annotated[
+    str, BeforeValidator(text), AfterValidator(_recipient), WithJsonSchema({"type": "string", "pattern": "^(age1.*)?$"})
+]
+"""A public key of age; empty = it is not made yet."""
 LocalPath = Annotated[Line, AfterValidator(no_option)]
 """On the operator's machine; relative to the folder of fairlead.yml, `~/` is the operator's home."""
 RemotePath = Annotated[Line, AfterValidator(no_option), AfterValidator(_remote_path)]

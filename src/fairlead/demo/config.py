@@ -23,7 +23,6 @@ DATABASES = (
     *("crm", "n8n", "hooks", "consent", "games", "analytics", "api_stg", "admin_stg", "nextcloud"),
     *("idp", "grafana", "discourse"),
 )
-PERSONAL = frozenset({"crm", "consent", "newsletter", "games", "support", "hooks"})
 DEPLOYED = tuple(name for name in SERVICES if name != "website")
 MIGRATED = {"api": "votes", "crm": "crm"}
 """Services that each new version migrates a database for, and which."""
@@ -81,7 +80,7 @@ class Config:
             "environment": "demo",
             "path": f"{self.root}data/mo_{{name}}.db",
             "backup_store": {"host": "server", "path": f"{self.root}backups", "keep": 20, "max_age": "24h"},
-            "names": {name: {"personal": True} if name in PERSONAL else {} for name in DATABASES},
+            "names": {name: {} for name in DATABASES},  # nobody's: what is personal would be encrypted, which takes age
         }
 
     def service(self, name: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from fairlead.config import DatabaseSpec
-from fairlead.model import Backup, Beside, Command, Finding, Ledger
+from fairlead.model import Backup, Beside, Command, Drill, Finding, Ledger, Reported
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
 
@@ -47,6 +47,24 @@ class Engine(Protocol):
 
     async def restore(self, host: Host, chosen: Backup, database: DatabaseSpec, into: str, secrets: Secrets) -> Finding:
         """Write a backup into a new database `into` (SQLite: a new file) and prove it there; never into an old one."""
+        ...
+
+    async def reported(self, host: Host, database: DatabaseSpec, secrets: Secrets) -> list[Reported] | None:
+        """What the table `backup_metadata` in this database says of others' backups; None = there is no such table.
+
+        Raises NotReady where it cannot be read.
+        """
+        ...
+
+    async def deep(self, host: Host, database: DatabaseSpec, secrets: Secrets) -> Finding:
+        """Read every table to its end: which are damaged? Changes nothing, and takes as long as a backup."""
+        ...
+
+    async def drill(self, host: Host, chosen: Backup, database: DatabaseSpec, secrets: Secrets, *, run: str) -> Drill:
+        """Restore a backup into a scratch database of the server's (SQLite: a file), count it and drop it again.
+
+        How it ended is noted beside the backups, with the word `run`; what an earlier drill left is dropped before.
+        """
         ...
 
     def backup_command(self, databases: Sequence[DatabaseSpec], label: str, *, spare: Spare | None = None) -> Command:

@@ -15,7 +15,19 @@ from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
 from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Beside, Command, Finding, Ledger, SecretRef, TableLedger, canonical, sha256
+from fairlead.model import (
+    Backup,
+    Beside,
+    Command,
+    Drill,
+    Finding,
+    Ledger,
+    Reported,
+    SecretRef,
+    TableLedger,
+    canonical,
+    sha256,
+)
 from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
@@ -58,7 +70,7 @@ async def backup(
     With a `label`, a database that already has a proven backup of that label is not dumped again. Uses the
     maintenance account where there is one.
     """
-    here = [one for one in databases if one.store.host == one.host]
+    here = [one for one in databases if not store.unfit(one)]
     keys = await Keys.of(here, secrets, maintenance=True, check="backup")
     able = [one for one in here if one.name not in keys.missing]
     args = store.to_back_up((keys.item(one) for one in able), label, spare)
@@ -76,20 +88,55 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
     keys = await Keys.of([database], secrets, maintenance=True, check="restore")
     if database.name in keys.missing:
         return keys.missing[database.name]
+    opening = await store.opening(chosen, database, secrets, len(keys.refs))
     args = {
         "name": chosen.database,
         "manifest": chosen.manifest,
         "sha256": chosen.sha256,
         "into": into,
-        "server": keys.item(database),
+        "server": keys.item(database) | opening.words,
     }
-    lines = await store.ask(host, "mariadb", "restore", args, store.BACKUP_LIMIT, secrets=keys.text)
+    lines = await store.ask(host, "mariadb", "restore", args, store.BACKUP_LIMIT, secrets=keys.text + opening.text)
     finding = store.restored(chosen, into, lines)
     asleep = lines[0].get("events", 0) if lines else 0
     if not asleep:
         return finding
     says = f"{finding.says}; events that are there and not enabled: {asleep}"
     return finding.model_copy(update={"says": says, "evidence": finding.evidence | {"events": asleep}})
+
+
+async def reported(host: Host, database: DatabaseSpec, secrets: Secrets) -> list[Reported] | None:
+    """What the table `backup_metadata` in this database says of others' backups; None = there is no such table.
+
+    Raises NotReady where it cannot be read.
+    """
+    keys = await Keys.of([database], secrets, maintenance=True)
+    if missing := keys.missing.get(database.name):
+        raise NotReady(missing.says, missing.hint)
+    args = {"name": database.name, "server": keys.item(database)}
+    return store.told(database, await store.ask(host, "mariadb", "reported", args, 60.0, secrets=keys.text))
+
+
+async def deep(host: Host, database: DatabaseSpec, secrets: Secrets) -> Finding:
+    """Have the server check every table, with the maintenance account; each is locked for writing while it is read."""
+    keys = await Keys.of([database], secrets, maintenance=True, check="tables")
+    if missing := keys.missing.get(database.name):
+        return missing
+    args = {"name": database.name, "server": keys.item(database)}
+    lines = await store.ask(host, "mariadb", "deep", args, store.BACKUP_LIMIT, secrets=keys.text)
+    return store.read_deeply(database, lines)
+
+
+async def drill(host: Host, chosen: Backup, database: DatabaseSpec, secrets: Secrets, *, run: str) -> Drill:
+    """Restore a backup into a marked database of the server's, count and check its tables, and drop it again."""
+    keys = await Keys.of([database], secrets, maintenance=True, check="drill")
+    if missing := keys.missing.get(database.name):
+        return Drill(database=database.name, run=run, passed=False, says=missing.says, hint=missing.hint)
+    opening = await store.opening(chosen, database, secrets, len(keys.refs))
+    args = store.to_drill(chosen, database, _beside(database.database, "__drill"), run)
+    args["server"] = keys.item(database) | opening.words
+    lines = await store.ask(host, "mariadb", "drill", args, store.BACKUP_LIMIT, secrets=keys.text + opening.text)
+    return store.no_answer(database, lines)
 
 
 def backup_command(
@@ -104,7 +151,7 @@ def backup_command(
     Raises NotReady where a store is on another host than the one that reaches the server, and where the databases are
     backed up by accounts with different passwords: a step has one.
     """
-    store.refuse_elsewhere(databases)
+    store.refuse_unfit(databases)
     secret = store.only_password(databases)
     items = [_item(one, [secret] if secret else [], maintenance=True) for one in databases]
     args = store.to_back_up(items, label, spare)
@@ -233,10 +280,11 @@ def _step(
     """One verb of the program's further parts, which only these commands bring."""
     secret = store.account(database, maintenance=True)[1]
     names = {"live": database.database, "shadow": shadow_name(database, label), "kept": kept_name(database, label)}
-    server = _item(database, [secret] if secret else [], maintenance=True) | {"wait": STEP_CONNECT_LIMIT}
+    known, told = store.secrets_of(_sealed(secret) if secret else None, database, opens=verb == "shadow")
+    server = _item(database, [secret] if secret else [], maintenance=True) | {"wait": STEP_CONNECT_LIMIT} | known
     args = {"name": database.name, "server": server, "label": label} | names | dict(more or {})
     argv = ("python3", "-c", _program("ledger" if verb in ("ledger", "estimate") else "swap"), verb, canonical(args))
-    return Command(argv=argv, stdin=_sealed(secret) if secret else None, timeout=timeout)
+    return Command(argv=argv, stdin=told, timeout=timeout)
 
 
 def _program(part: str) -> str:
@@ -341,8 +389,8 @@ def _reserved(database: DatabaseSpec, line: store.Line) -> tuple[str, str, str]:
 
 
 def _made(host: Host, database: DatabaseSpec, keys: Keys, line: store.Line | None) -> Made:
-    if database.store.host != database.host:
-        return store.made_elsewhere(database)
+    if store.unfit(database):
+        return store.not_made(database)
     if database.name in keys.missing:
         return Made(keys.missing[database.name], None)
     made = store.made(host, database, line)

@@ -13,7 +13,19 @@ from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
 from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Beside, Command, Finding, Ledger, SecretRef, TableLedger, canonical, sha256
+from fairlead.model import (
+    Backup,
+    Beside,
+    Command,
+    Drill,
+    Finding,
+    Ledger,
+    Reported,
+    SecretRef,
+    TableLedger,
+    canonical,
+    sha256,
+)
 from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
@@ -59,7 +71,7 @@ async def backup(
     With a `label`, a database that already has a proven backup of that label is not dumped again. Uses the
     maintenance account where there is one.
     """
-    here = [one for one in databases if one.store.host == one.host]
+    here = [one for one in databases if not store.unfit(one)]
     work = await Work.of(here, secrets, maintenance=True)
     lines = await work.ask(host, "backup", store.to_back_up(work.items, label, spare), store.BACKUP_LIMIT)
     answers = {line.get("database"): line for line in lines}
@@ -75,9 +87,42 @@ async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str,
     work = await Work.of([database], secrets, maintenance=True)
     if missing := work.missing.get(database.name):
         return _fail("restore", database, missing)
+    opening = await store.opening(chosen, database, secrets, 1)
     chosen_words = {"name": chosen.database, "manifest": chosen.manifest, "sha256": chosen.sha256}
-    args = chosen_words | {"into": into, "server": work.items[0]}
-    return store.restored(chosen, into, await work.ask(host, "restore", args, store.BACKUP_LIMIT))
+    args = chosen_words | {"into": into, "server": work.items[0] | opening.words}
+    return store.restored(chosen, into, await work.ask(host, "restore", args, store.BACKUP_LIMIT, opening.text))
+
+
+async def reported(host: Host, database: DatabaseSpec, secrets: Secrets) -> list[Reported] | None:
+    """What the table `backup_metadata` in this database says of others' backups; None = there is no such table.
+
+    Raises NotReady where it cannot be read.
+    """
+    work = await Work.of([database], secrets, maintenance=True)
+    if missing := work.missing.get(database.name):
+        raise missing
+    args = {"name": database.name, "server": work.items[0]}
+    return store.told(database, await work.ask(host, "reported", args, 60.0))
+
+
+async def deep(host: Host, database: DatabaseSpec, secrets: Secrets) -> Finding:
+    """Read every value of every table on the server, with the maintenance account; nobody is kept from writing."""
+    work = await Work.of([database], secrets, maintenance=True)
+    if missing := work.missing.get(database.name):
+        return _fail("tables", database, missing)
+    args = {"name": database.name, "server": work.items[0]}
+    return store.read_deeply(database, await work.ask(host, "deep", args, store.BACKUP_LIMIT))
+
+
+async def drill(host: Host, chosen: Backup, database: DatabaseSpec, secrets: Secrets, *, run: str) -> Drill:
+    """Restore a backup into a marked database of the server's, count its rows, and drop it again."""
+    work = await Work.of([database], secrets, maintenance=True)
+    if missing := work.missing.get(database.name):
+        return Drill(database=database.name, run=run, passed=False, says=missing.what, hint=missing.hint)
+    opening = await store.opening(chosen, database, secrets, 1)
+    args = store.to_drill(chosen, database, _beside(database.database, "__drill"), run)
+    args["server"] = work.items[0] | opening.words
+    return store.no_answer(database, await work.ask(host, "drill", args, store.BACKUP_LIMIT, opening.text))
 
 
 def backup_command(
@@ -92,7 +137,7 @@ def backup_command(
     Raises NotReady where a store is on another host than the one that reaches the server, and where the databases are
     backed up by accounts with different passwords: a step has one.
     """
-    store.refuse_elsewhere(databases)
+    store.refuse_unfit(databases)
     secret = store.only_password(databases)
     items = [_item(one, maintenance=True, key=0) for one in databases]
     args = store.to_back_up(items, label, spare)
@@ -215,10 +260,11 @@ def _step(
     own, _, _ = store.program("postgres").rpartition("\nrun(")
     secret = store.account(database, maintenance=True)[1]
     names = {"shadow": shadow_name(database, label), "kept": kept_name(database, label), "live": database.database}
-    server = _item(database, maintenance=True, key=0) | {"wait": LOGIN_LIMIT}
+    known, told = store.secrets_of(_as_line(secret) if secret else None, database, opens=verb == "shadow")
+    server = _item(database, maintenance=True, key=0) | {"wait": LOGIN_LIMIT} | known
     args = {"name": database.name, "server": server, "label": label} | names | dict(more or {})
     argv = ("python3", "-c", own + package_text("engines/postgres_swap.remote"), verb, canonical(args))
-    return Command(argv=argv, stdin=_as_line(secret) if secret else None, timeout=timeout)
+    return Command(argv=argv, stdin=told, timeout=timeout)
 
 
 async def _tables(
@@ -258,11 +304,13 @@ class Work:
                 work.items.append(_item(one, maintenance, key=len(work.items)))
         return work
 
-    async def ask(self, host: Host, verb: str, args: Mapping[str, object], timeout: float) -> list[store.Line]:
-        """The program's answers; none where there is nothing to ask about."""
+    async def ask(
+        self, host: Host, verb: str, args: Mapping[str, object], timeout: float, more: bytes = b""
+    ) -> list[store.Line]:
+        """The program's answers; none where there is nothing to ask about. `more` secrets come behind the passwords."""
         if not self.items:
             return []
-        return await store.ask(host, "postgres", verb, args, timeout, secrets=self.lines)
+        return await store.ask(host, "postgres", verb, args, timeout, secrets=self.lines + more)
 
 
 def _as_line(ref: SecretRef) -> SecretRef:
@@ -302,8 +350,8 @@ def _reached(host: Host, database: DatabaseSpec, answers: dict[object, store.Lin
 
 
 def _made(host: Host, database: DatabaseSpec, work: Work, line: store.Line | None) -> Made:
-    if database.store.host != database.host:
-        return store.made_elsewhere(database)
+    if store.unfit(database):
+        return store.not_made(database)
     if missing := work.missing.get(database.name):
         return Made(_fail("backup", database, missing), None)
     return store.made(host, database, line)

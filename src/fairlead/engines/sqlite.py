@@ -14,7 +14,7 @@ from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
 from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Beside, Command, Finding, Ledger, TableLedger, sha256
+from fairlead.model import Backup, Beside, Command, Drill, Finding, Ledger, Reported, TableLedger, sha256
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
 
@@ -53,18 +53,41 @@ async def backup(
 
     With a `label`, a database that already has a proven backup of that label is not copied again.
     """
-    here = [one for one in databases if one.store.host == one.host]
+    here = [one for one in databases if not store.unfit(one)]
     lines = await store.ask(host, "sqlite", "backup", _work(here, label, spare), store.BACKUP_LIMIT) if here else []
     answers = {line.get("database"): line for line in lines}
-    return [
-        store.made(host, one, answers.get(one.name)) if one in here else store.made_elsewhere(one) for one in databases
-    ]
+    return [store.made(host, one, answers.get(one.name)) if one in here else store.not_made(one) for one in databases]
 
 
 async def restore(host: Host, chosen: Backup, database: DatabaseSpec, into: str, secrets: Secrets) -> Finding:
     """Write a backup into a new file `into` on the host and prove it there; a file that exists is refused."""
+    opening = await store.opening(chosen, database, secrets, 0)
     args = {"name": chosen.database, "manifest": chosen.manifest, "sha256": chosen.sha256, "into": into}
-    return store.restored(chosen, into, await store.ask(host, "sqlite", "restore", args, store.BACKUP_LIMIT))
+    lines = await store.ask(host, "sqlite", "restore", args | opening.words, store.BACKUP_LIMIT, secrets=opening.text)
+    return store.restored(chosen, into, lines)
+
+
+async def reported(host: Host, database: DatabaseSpec, secrets: Secrets) -> list[Reported] | None:
+    """What the table `backup_metadata` in this database says of others' backups; None = there is no such table.
+
+    Raises NotReady where it cannot be read.
+    """
+    args = {"name": database.name, "path": database.path, "wait": LOCK_LIMIT}
+    return store.told(database, await store.ask(host, "sqlite", "reported", args, 60.0))
+
+
+async def deep(host: Host, database: DatabaseSpec, secrets: Secrets) -> Finding:
+    """Have SQLite check the file and every table in it; nobody is kept from writing."""
+    args = {"name": database.name, "path": database.path, "wait": LOCK_LIMIT}
+    return store.read_deeply(database, await store.ask(host, "sqlite", "deep", args, store.BACKUP_LIMIT))
+
+
+async def drill(host: Host, chosen: Backup, database: DatabaseSpec, secrets: Secrets, *, run: str) -> Drill:
+    """Restore a backup into a file beside the live one, prove it there and remove it again."""
+    opening = await store.opening(chosen, database, secrets, 0)
+    args = store.to_drill(chosen, database, _scratch(database), run) | opening.words
+    lines = await store.ask(host, "sqlite", "drill", args, store.BACKUP_LIMIT, secrets=opening.text)
+    return store.no_answer(database, lines)
 
 
 def backup_command(
@@ -78,7 +101,7 @@ def backup_command(
 
     Raises NotReady where a store is on another host than its database.
     """
-    store.refuse_elsewhere(databases)
+    store.refuse_unfit(databases)
     return store.step("sqlite", "backup", _work(databases, label, spare), timeout)
 
 
@@ -104,8 +127,9 @@ def shadow_command(
 
     Raises NotReady where the backup is another database's, or lies on another host.
     """
-    more = store.choice(database, backup)
-    return store.step("sqlite", "shadow", _swapping(database, label) | more, timeout)
+    more, identity = store.choice(database, backup), store.identity(database)
+    args = _swapping(database, label) | more | ({"identity": 0} if identity else {})
+    return store.step("sqlite", "shadow", args, timeout, identity)
 
 
 def shadow_probe(database: DatabaseSpec, label: str) -> Command:
@@ -219,6 +243,12 @@ def _beside(database: DatabaseSpec, what: str, label: str) -> str:
     if len(live.encode()) > most:
         live = live.encode()[: most - 6].decode(errors="ignore") + sha256(live)[:6]
     return f"{folder}{slash}{live}__{what}_{label}"
+
+
+def _scratch(database: DatabaseSpec) -> str:
+    """The file beside the live one that a drill fills; no name that anybody else would give."""
+    folder, slash, live = database.path.rpartition("/")
+    return f"{folder}{slash}.fairlead-drill-{sha256(live)[:16]}"
 
 
 def _work(databases: Sequence[DatabaseSpec], label: str, spare: Spare | None = None) -> dict[str, object]:

@@ -10,20 +10,23 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from fairlead.config.database import DatabaseSpec
 from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Beside, Command, Finding, Result, SecretRef, canonical, sha256
+from fairlead.model import Backup, Beside, Command, Drill, Finding, Reported, Result, SecretRef, canonical, sha256
 from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
+from fairlead.outside.secrets import Secrets
 
 Line = dict[str, Any]
 Role = Literal["kept", "shadow"]
 
 BACKUP_LIMIT = 3600.0
 """Seconds that all backups of one call have together."""
+
+KEY_HINT = "`fairlead init --backup-key` makes a key, and says what to write into backup_store.encrypt"
 
 _LISTING = "store"
 # Standard input is the program of so many bytes, then the engine's secrets: neither is in an argument list.
@@ -80,7 +83,8 @@ async def accept(host: Host, one: Backup, reason: str) -> None:
 def kept_in(database: DatabaseSpec) -> dict[str, object]:
     """What a program has to know of the store that it writes a database's backup into."""
     place = database.store
-    return {"store": place.path, "keep": place.keep, "keep_days": place.keep_days or 0, "shrink": place.shrink}
+    words = {"store": place.path, "keep": place.keep, "keep_days": place.keep_days or 0, "shrink": place.shrink}
+    return {**words, "to": list(place.encrypt.to) if place.encrypt else []}
 
 
 def to_back_up(items: Iterable[Mapping[str, Any]], label: str, spare: Spare | None) -> dict[str, object]:
@@ -89,6 +93,58 @@ def to_back_up(items: Iterable[Mapping[str, Any]], label: str, spare: Spare | No
         "databases": [{**one, "spare": sorted((spare or {}).get(one["name"], ()))} for one in items],
         "label": label,
     }
+
+
+async def drills(host: Host, stores: Iterable[str]) -> list[Drill]:
+    """How the last drill of each database in these stores ended."""
+    lines = await ask(host, _LISTING, "drills", {"stores": sorted(set(stores))}, 60.0)
+    return [drilled(line) for line in lines]
+
+
+def drilled(line: Line) -> Drill:
+    """The drill that a program's line describes."""
+    words = {key: line[key] for key in Drill.model_fields if line.get(key) is not None}
+    return Drill.model_validate({"passed": line["ok"], **words})
+
+
+def to_drill(chosen: Backup, database: DatabaseSpec, scratch: str, run: str) -> dict[str, object]:
+    """What the verb `drill` is told beside the way to a server."""
+    words = {"name": database.name, "manifest": chosen.manifest, "sha256": chosen.sha256, "store": database.store.path}
+    return {**words, "scratch": scratch, "run": run}
+
+
+def no_answer(database: DatabaseSpec, lines: list[Line]) -> Drill:
+    """What became of a drill, by the program's only line."""
+    if lines:
+        return drilled(lines[0])
+    return Drill(database=database.name, passed=False, says="the drill gave no answer")
+
+
+def told(database: DatabaseSpec, lines: list[Line]) -> list[Reported] | None:
+    """What a program has read in the table `backup_metadata`; None = there is no such table. Raises NotReady."""
+    if not lines or not lines[0]["ok"]:
+        says, hint = (lines[0]["says"], lines[0]["hint"]) if lines else ("it gave no answer", "")
+        raise NotReady(f"backup_metadata in {database.name} cannot be read: {says}", hint)
+    rows = lines[0]["reported"]
+    return None if rows is None else [Reported.model_validate(row) for row in rows]
+
+
+def read_deeply(database: DatabaseSpec, lines: list[Line]) -> Finding:
+    """What a program found in the tables of a database."""
+    finding = Finding(check="tables", subject=database.name, status="unknown", says="reading it gave no answer")
+    if not lines:
+        return finding
+    line = lines[0]
+    if not line["ok"]:
+        return finding.model_copy(update={"says": line["says"], "hint": line["hint"], "ms": line["ms"]})
+    damaged = dict(line["damaged"])
+    if not damaged:
+        return finding.model_copy(update={"status": "ok", "says": "every table can be read", "ms": line["ms"]})
+    name, what = next(iter(damaged.items()))
+    says = f"{f'the table {name}' if name else 'it'} is damaged: {what}"
+    says += f"; {len(damaged) - 1} more are: {', '.join([*damaged][1:4])}" if len(damaged) > 1 else ""
+    words = {"status": "fail", "says": says, "evidence": {"damaged": damaged}, "ms": line["ms"]}
+    return finding.model_copy(update=words)
 
 
 def backup_label(change: str, seen: Iterable[Backup]) -> str:
@@ -119,7 +175,11 @@ async def ask(
 
 
 def step(
-    engine: str, verb: str, args: Mapping[str, object], timeout: float, secret: SecretRef | None = None
+    engine: str,
+    verb: str,
+    args: Mapping[str, object],
+    timeout: float,
+    secret: SecretRef | tuple[SecretRef, ...] | None = None,
 ) -> Command:
     """One verb as a step's command. It may be run again from another machine, after an upgrade: it brings the program
     that it was planned with.
@@ -147,11 +207,42 @@ def choice(database: DatabaseSpec, backup: Backup | Sequence[str]) -> dict[str, 
     return {"manifest": backup.manifest, "sha256": backup.sha256}
 
 
+class Opening(NamedTuple):
+    """What opens an encrypted backup: the number of its line on standard input, and the line."""
+
+    words: dict[str, object]
+    text: bytes
+
+
+async def opening(chosen: Backup, database: DatabaseSpec, secrets: Secrets, number: int) -> Opening:
+    """What a program needs to read this backup, as line `number` of what it is sent. Raises NotReady where the secret
+    is missing or no identity; nothing is opened for a backup that is not encrypted.
+    """
+    ref = identity(database) if chosen.sealed else None
+    return Opening({"identity": number}, await secrets.rendered(ref)) if ref else Opening({}, b"")
+
+
+def secrets_of(
+    login: SecretRef | None, database: DatabaseSpec, *, opens: bool
+) -> tuple[dict[str, object], SecretRef | tuple[SecretRef, ...] | None]:
+    """What a step that logs in, and opens a backup or not, is told beside: words, and secrets on standard input."""
+    ref = identity(database) if opens else None
+    if not ref:
+        return {}, login
+    return {"identity": 1 if login else 0}, (login, ref) if login else ref
+
+
 def account(database: DatabaseSpec, maintenance: bool) -> tuple[str, SecretRef | None]:
     """Who logs in to a database on a server, and the password; for `maintenance` that account, where there is one."""
     if maintenance and database.maintenance:
         return database.maintenance.user, database.maintenance.password
     return database.user, database.password
+
+
+def identity(database: DatabaseSpec) -> SecretRef | None:
+    """What reads the encrypted backups of a database; None = they are not encrypted."""
+    sealed = database.store.encrypt
+    return SecretRef(name=sealed.identity.name, form="age") if sealed else None
 
 
 def only_password(databases: Iterable[DatabaseSpec]) -> SecretRef | None:
@@ -236,6 +327,25 @@ def elsewhere(database: DatabaseSpec) -> tuple[str, str]:
     return says, f"set the host of {database.group}'s backup_store to {database.host}"
 
 
+def unfit(database: DatabaseSpec) -> tuple[str, str] | None:
+    """Why no backup of a database is made as fairlead.yml stands, and what to do; None = nothing keeps it from that."""
+    if database.store.host != database.host:
+        return elsewhere(database)
+    sealed = database.store.encrypt
+    if sealed and not sealed.to:
+        return f"the backup_store of {database.group} encrypts, and its `to` names no public key", KEY_HINT
+    if database.personal and not sealed:
+        return "it holds personal data, and its backups would not be encrypted", KEY_HINT
+    return None
+
+
+def refuse_unfit(databases: Iterable[DatabaseSpec]) -> None:
+    """Raises NotReady where no backup can be made as fairlead.yml stands."""
+    for one in databases:
+        if why := unfit(one):
+            raise NotReady(f"{one.name}: {why[0]}", why[1])
+
+
 def refuse_elsewhere(databases: Iterable[DatabaseSpec]) -> None:
     """Raises NotReady where a store is on another host than the one that reaches the database."""
     for one in databases:
@@ -244,9 +354,9 @@ def refuse_elsewhere(databases: Iterable[DatabaseSpec]) -> None:
             raise NotReady(f"{one.name}: {says}", hint)
 
 
-def made_elsewhere(database: DatabaseSpec) -> Made:
-    """The answer for such a database."""
-    says, hint = elsewhere(database)
+def not_made(database: DatabaseSpec) -> Made:
+    """The answer for a database that no backup can be made of."""
+    says, hint = unfit(database) or ("", "")
     return Made(Finding(check="backup", subject=database.name, status="fail", says=says, hint=hint), None)
 
 

@@ -7,6 +7,7 @@ from fairlead.model.beside import Beside
 from fairlead.model.check import Check, CommandCheck, DatabaseCheck, HttpCheck, PortCheck, TreeCheck
 from fairlead.model.command import Command, Result, SecretRef, shell
 from fairlead.model.deployment import Deployment, ErrorShare, Event, Report, Sample, StepTime
+from fairlead.model.drill import Drill, drills_in_words
 from fairlead.model.finding import Finding, Status, blockers, why_not
 from fairlead.model.gate import NOBODY_ASKED, Evidence, GateAnswer, Passed, summed_up, worst
 from fairlead.model.ledger import Ledger, TableLedger
@@ -24,6 +25,7 @@ from fairlead.model.plan import (
     WayBackTime,
 )
 from fairlead.model.record import Entry, Receipt, RecordLine, StepFact, step_fact
+from fairlead.model.reported import Reported
 from fairlead.model.step import Action, Patch, Run, Step, Upload, Where, as_where, turned
 from fairlead.model.tree import IDENTITY_FILE, LISTING, Difference, Tree, difference, parse_listing
 
@@ -42,6 +44,7 @@ __all__ = [
     "DatabaseCheck",
     "Deployment",
     "Difference",
+    "Drill",
     "Entry",
     "ErrorShare",
     "Event",
@@ -61,6 +64,7 @@ __all__ = [
     "Receipt",
     "RecordLine",
     "Report",
+    "Reported",
     "Result",
     "Run",
     "Sample",
@@ -84,6 +88,7 @@ __all__ = [
     "blockers",
     "canonical",
     "difference",
+    "drills_in_words",
     "parse_listing",
     "sha256",
     "shell",

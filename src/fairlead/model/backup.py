@@ -39,5 +39,7 @@ class Backup(Model):
     """Why it does not count, as a sentence; empty = no reason known."""
     accepted: str = ""
     """Why a person said that it counts although it was doubted; empty = nobody had to."""
+    sealed: tuple[str, ...] = ()
+    """The public keys that it is encrypted to with age; none = it is not."""
     empty: bool = False
     """It holds no row, and the server had none either when it was made."""

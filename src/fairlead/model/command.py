@@ -11,7 +11,7 @@ class SecretRef(Model):
     """The *name* of a secret. Plans, records and logs may hold it; only `outside/` opens it."""
 
     name: str
-    form: Literal["plain", "pgpass", "mariadb", "mariadb_hash", "json", "url"] = "plain"
+    form: Literal["plain", "pgpass", "mariadb", "mariadb_hash", "json", "url", "age"] = "plain"
     """How it is written for the program that reads it: see `outside/secret_forms.py`."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
@@ -57,6 +58,17 @@ def _url(name: str, value: str) -> bytes:
     return f"{quote(value, safe='')}\n".encode()
 
 
+def _age(name: str, value: str) -> bytes:
+    """The one line of an identity file of age that is not a comment."""
+    lines = [line.strip() for line in value.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if len(lines) != 1 or not re.fullmatch(r"AGE-SECRET-KEY-1[0-9A-Z]{58}", lines[0]):
+        raise NotReady(
+            f"the secret {name} is no identity of age",
+            hint="it is one line, AGE-SECRET-KEY-1...; `fairlead init --backup-key` makes one",
+        )
+    return lines[0].encode() + b"\n"
+
+
 _FORMS: Mapping[str, Callable[[str, str], bytes]] = {
     "plain": _plain,
     "pgpass": _pgpass,
@@ -64,4 +76,5 @@ _FORMS: Mapping[str, Callable[[str, str], bytes]] = {
     "mariadb_hash": _mariadb_hash,
     "json": _json,
     "url": _url,
+    "age": _age,
 }

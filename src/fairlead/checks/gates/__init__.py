@@ -12,6 +12,7 @@ from fairlead.checks.gates import (
     commit,
     databases,
     dependabot,
+    drills,
     hosts,
     lock,
     migrations,
@@ -31,6 +32,7 @@ ALWAYS: tuple[MakeGate, ...] = (
     services.gate,
     databases.gate,
     backups.gate,
+    drills.gate,
     migrations.gate,
     secrets.gate,
 )

@@ -29,8 +29,10 @@ def used_hosts(context: GateContext) -> list[str]:
 
 async def look_at(context: GateContext, name: str) -> Finding:
     """One of the environment's hosts, with all that the environment needs there."""
-    with_sqlite = any(d.engine == "sqlite" and d.host == name for d in context.databases)
+    own = [d for d in context.databases if d.host == name]
+    needs = {"python3": any(d.engine == "sqlite" for d in own), "age": any(d.store.encrypt for d in own)}
     services = context.environment.services.values()
     folders = [s.path for s in services if s.host == name and s.strategy != "verify_only"]
     folders += [d.store.path for d in context.databases if d.store.host == name]
-    return await check_host(context.hosts, name, python=with_sqlite, folders=tuple(dict.fromkeys(folders)))
+    programs = tuple(word for word, needed in needs.items() if needed)
+    return await check_host(context.hosts, name, programs=programs, folders=tuple(dict.fromkeys(folders)))

@@ -55,6 +55,9 @@ def databases(ground: Ground) -> Iterator[Problem]:
     if groups is None or None in lists:
         return
     known = [name for names in lists for name in names or ()]
+    told = ground.file.backup_metadata
+    if told and told not in known:
+        yield ground.problem(("backup_metadata",), f"`{told}` is in no group of `databases`", closest(told, known))
     for environment, service in ground.services():
         for number, name in enumerate(service.databases):
             if name not in known:

@@ -8,7 +8,7 @@ import click
 
 from fairlead.app import Fairlead, Provision
 from fairlead.errors import CallError, NotReady
-from fairlead.model import Deployment, Finding, Plan, blockers
+from fairlead.model import Deployment, Finding, Plan, blockers, drills_in_words
 from fairlead.surfaces.cli import lines
 from fairlead.surfaces.cli.change import approve, consent, ended, nothing
 from fairlead.surfaces.cli.frame import command, emit_json, options
@@ -20,19 +20,21 @@ def db() -> None:
 
 
 @db.command(name="check")
+@click.option("--deep", is_flag=True, help="Read every table of the environment's databases to its end, too.")
 @options
 @command
-async def check(app: Fairlead, as_json: bool) -> int:
-    """Is every database reachable from the host that must reach it?
+async def check(app: Fairlead, as_json: bool, deep: bool) -> int:
+    """Is every database reachable from the host that must reach it, and with --deep, is every table whole?
 
-    Example: fairlead db check -e production
+    Example: fairlead db check --deep -e production
     """
     found = await app.data.check()
-    reached = sum(not one.blocks for one in found)
+    total, reached = len(found), sum(not one.blocks for one in found)
+    found += await app.data.check_deeply() if deep else []
     if as_json:
-        emit_json({"reachable": reached, "total": len(found), "findings": found})
+        emit_json({"reachable": reached, "total": total, "findings": found})
     else:
-        click.echo("\n".join([*lines.findings(found), f"{reached}/{len(found)} databases reachable"]))
+        click.echo("\n".join([*lines.findings(found), f"{reached}/{total} databases reachable"]))
     return 1 if blockers(found) else 0
 
 
@@ -75,6 +77,26 @@ async def backups(app: Fairlead, as_json: bool, verify: bool, accept: str, reaso
     else:
         click.echo("\n".join(lines.backup(one) for one in found) or "no backups yet: `fairlead db backup`")
     return 0
+
+
+@db.command(name="drill")
+@click.argument("names", nargs=-1)
+@options
+@command
+async def drill(app: Fairlead, as_json: bool, names: tuple[str, ...]) -> int:
+    """Prove that backups can be restored: each into a scratch database, counted there, and dropped again.
+
+    The newest backup of each database that counts is taken, of all or of those named. Nothing live is touched.
+
+    Example: fairlead db drill -e production
+    """
+    found = await app.data.drill(names)
+    passed = all(one.passed for one in found)
+    if as_json:
+        emit_json({"ok": passed, "drills": found})
+    else:
+        click.echo("\n".join([*lines.drills(found), drills_in_words(found)]))
+    return 0 if passed else 1
 
 
 class _How(TypedDict):

@@ -13,6 +13,7 @@ from fairlead.model import (
     Backup,
     Beside,
     Deployment,
+    Drill,
     Event,
     Finding,
     GateAnswer,
@@ -240,8 +241,20 @@ def backup(one: Backup) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(one.started))
     counts = "counts, its content is what was proven" if one.intact else "counts"
     worth = f"does not count: {one.flaw}" if one.flaw else counts
+    worth += ", encrypted" if one.sealed else ""
     worth += f", accepted: {one.accepted}" if one.accepted else ", empty as the database was" if one.empty else ""
     return f"{when} UTC  {one.database:<14} {one.size:>12} bytes  {worth}  {one.host}:{one.file}"
+
+
+def drills(found: Iterable[Drill]) -> list[str]:
+    """One line for each, then the next things to type."""
+    told, hints_of = [], []
+    for one in found:
+        sign = click.style(SIGNS["ok" if one.passed else "fail"], fg=COLOURS["ok" if one.passed else "fail"])
+        says = f"{sum(one.rows.values())} rows in {len(one.rows)} tables" if one.passed else ascii_path(one.says)
+        told.append(f"{sign} {one.database:<14} {says}, {one.seconds:.1f} s")
+        hints_of += [one.hint] if one.hint else []
+    return [*told, *(f"hint: {hint}" for hint in dict.fromkeys(hints_of))]
 
 
 def verdict(found: Iterable[Finding], yes: str, no: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from fairlead.app import Fairlead, LockState, json_schema, local_tools, write_starter
+from fairlead.app import Fairlead, LockState, json_schema, local_tools, write_backup_key, write_starter
 from fairlead.model import blockers
 from fairlead.surfaces.cli import lines
 from fairlead.surfaces.cli.frame import command, emit_json, guarded, options
@@ -16,19 +16,37 @@ from fairlead.surfaces.cli.frame import command, emit_json, guarded, options
 
 @click.command(name="init")
 @click.option("--example", type=click.Choice(["starter", "plesk"]), default="starter", show_default=True)
-@click.option("--out", default="fairlead.yml", show_default=True, type=click.Path(path_type=Path, dir_okay=False))
-def init(example: str, out: Path) -> None:
+@click.option("--backup-key", is_flag=True, help="Make a key that backups are encrypted to, and nothing else.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Another file than the usual one.")
+def init(example: str, backup_key: bool, out: Path | None) -> None:
     """Write a fairlead.yml to start from. `--example plesk` is a whole installation: 7 services, 17 databases.
 
     Example: fairlead init --example plesk
     """
 
     async def work() -> int:
-        write_starter(out, example)
-        click.echo(f"wrote {out}; now fill in your hosts, then: fairlead doctor && fairlead plan")
-        return 0
+        if backup_key:
+            return _backup_key(out or Path("backup.key"))
+        return _starter(out or Path("fairlead.yml"), example)
 
     sys.exit(guarded(work, as_json=False))
+
+
+def _starter(out: Path, example: str) -> int:
+    write_starter(out, example)
+    click.echo(f"wrote {out}; now fill in your hosts, then: fairlead doctor && fairlead plan")
+    return 0
+
+
+def _backup_key(out: Path) -> int:
+    public = write_backup_key(out)
+    click.echo(
+        f"wrote {out}: whoever has it can read the backups, and without it nobody can; keep it in a second place"
+    )
+    click.echo("write into fairlead.yml:")
+    click.echo(f"  sources:\n    - file: {{name: BACKUP_IDENTITY, path: {out}}}")
+    click.echo(f"  backup_store:\n    encrypt: {{to: [{public}], identity: BACKUP_IDENTITY}}")
+    return 0
 
 
 @click.command(name="schema")
