@@ -154,7 +154,7 @@ def a_github_that_repeats_its_token(story: Story) -> None:
         config = story.config("github.yml", change)
         github.token, github.known, github.runs = token.value, {head}, [run(head_sha=head)]
         github.pulls = [pull(head=branch("pads", head))]
-        github.fault(".", instead(problem(403, f"{'x' * 190} {token.value} may not do this: {token.value}")))
+        github.fault(".", instead(problem(403, f"{'x' * 150} {token.value} may not do this: {token.value}")))
         assert "[secret GITHUB_TOKEN]" in story.tell(["ready", "--config", config], 1, token.name)
         github.faults.clear()
         github.fault(".", instead(Said(302, b"", {"Location": f"http://127.0.0.1:9/?t={quote(token.value)}"})))
