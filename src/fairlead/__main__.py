@@ -1,3 +1,19 @@
+"""`fairlead`, and `python -m fairlead`."""
+
+from typing import NoReturn
+
+from fairlead.outside.leave import leave
 from fairlead.surfaces.cli import main
 
-main(prog_name="fairlead")
+
+def run() -> NoReturn:
+    """The command line, to the end of the process."""
+    try:
+        main(prog_name="fairlead")
+    except SystemExit as done:
+        leave(done.code if isinstance(done.code, int) else int(done.code is not None))
+    leave(0)
+
+
+if __name__ == "__main__":
+    run()

@@ -180,11 +180,10 @@ async def test_certificates_are_verified_after_plain_requests_too(tls: ssl.SSLCo
 
 
 def test_what_nobody_asks_for_is_not_imported() -> None:
-    code = (
-        "import sys, fairlead.outside.http, httpx; print([one for one in ('rich', 'pygments') if one in sys.modules])"
-    )
+    code = "import sys, fairlead.outside.http, fairlead.outside.github_http; print('h11' in sys.modules)\n"
+    code += "import httpx; print([one for one in ('rich', 'pygments') if one in sys.modules])"
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert told.stdout == "[]\n"
+    assert told.stdout == "False\n[]\n"
 
 
 async def test_https_asked_of_http() -> None:

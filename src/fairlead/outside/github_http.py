@@ -9,11 +9,12 @@ import asyncio
 import json
 import re
 import ssl
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, cast
 from urllib.parse import urljoin, urlsplit
 
 from fairlead.errors import NotReady
@@ -24,6 +25,9 @@ from fairlead.outside.secrets import Secrets
 
 if TYPE_CHECKING:
     import httpx
+
+# 36 ms of rich and pygments for a command line of its own, which httpx does without where they are not installed.
+sys.modules.setdefault("httpx._main", cast(Any, None))
 
 LARGEST = 16 * 1024 * 1024
 """Bytes of one answer; GitHub's largest page has a few."""
