@@ -42,6 +42,8 @@ class Ground(Protocol):
     """Matches the last statement that `shop` needs."""
     filling: str
     """Puts a table into `mo_crm`."""
+    spoilt: str
+    """How many are well when `mo_crm` is not: on PostgreSQL everybody may then look into it, so others are not."""
 
     def close(self) -> None: ...
 
@@ -127,6 +129,7 @@ class Maria:
     forget_rights = "revoke insert, alter on `mo\\_crm`.* from svc_crm@127.0.0.1"
     last_of_shop = "^grant .* to 'svc_shop'"
     filling = "create table mo_crm.theirs (a int)"
+    spoilt = "data 1/2"
 
     def __init__(self) -> None:
         self.folder = mariadb.open_folder()
@@ -226,8 +229,9 @@ class Postgres:
     denied = "the server refuses the password of boss"
     too_much = ("CREATEDB; CREATEROLE; a member of pg_monitor", "every account of the server may CONNECT in mo_crm")
     forget_rights = "revoke svc_crm from keeper"
-    last_of_shop = '^revoke all on database "mo_shop"'
+    last_of_shop = "^revoke all on database .mo_shop."
     filling = "\\\\c mo_crm\\ncreate table theirs (a int)"
+    spoilt = "data 0/2"
 
     def __init__(self) -> None:
         self.sockets = open_to_all()
