@@ -303,7 +303,7 @@ def test_a_run_that_fails_takes_back_what_it_made_and_nothing_else(box: Box, gro
 def test_what_is_not_empty_any_more_is_not_dropped(box: Box, ground: Ground) -> None:
     use(box, ground.group(by="sudo"))
     before = ground.state()
-    fill = f'for n in $(seq 100); do printf "%s" "{ground.filling}" | "$@" && break; sleep 0.05; done; exit 1'
+    fill = f'for n in $(seq 100); do printf "%s\\n" {ground.filling} | "$@" && break; sleep 0.05; done; exit 1'
     box.sshd.shim("sudo", STOPPED.format(when=ground.last_of_shop, then=fill))
     told = box.run(*GO)
     says(told, 4, "mo_crm is not empty any more, so it is not dropped", "fairlead resume")
