@@ -41,7 +41,9 @@ class Ground(Protocol):
     last_of_shop: str
     """Matches the last statement that `shop` needs."""
     filling: str
-    """Puts a table into `mo_crm`."""
+    """Lines that put a table into `mo_crm`, as words of a shell."""
+    spoilt: str
+    """How many are well when `mo_crm` is not: on PostgreSQL everybody may then look into it, so others are not."""
 
     def close(self) -> None: ...
 
@@ -126,7 +128,8 @@ class Maria:
     )
     forget_rights = "revoke insert, alter on `mo\\_crm`.* from svc_crm@127.0.0.1"
     last_of_shop = "^grant .* to 'svc_shop'"
-    filling = "create table mo_crm.theirs (a int)"
+    filling = "'create table mo_crm.theirs (a int)'"
+    spoilt = "data 1/2"
 
     def __init__(self) -> None:
         self.folder = mariadb.open_folder()
@@ -226,8 +229,9 @@ class Postgres:
     denied = "the server refuses the password of boss"
     too_much = ("CREATEDB; CREATEROLE; a member of pg_monitor", "every account of the server may CONNECT in mo_crm")
     forget_rights = "revoke svc_crm from keeper"
-    last_of_shop = '^revoke all on database "mo_shop"'
-    filling = "\\\\c mo_crm\\ncreate table theirs (a int)"
+    last_of_shop = "^revoke all on database .mo_shop."
+    filling = "'\\c mo_crm' 'create table theirs (a int)'"
+    spoilt = "data 0/2"
 
     def __init__(self) -> None:
         self.sockets = open_to_all()

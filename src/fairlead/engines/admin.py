@@ -329,8 +329,11 @@ def judged(
     finding = finding.model_copy(update={"evidence": seen})
     parts = {"lacks": ", ".join(lacks), "may more than it should:": "; ".join(more), "is let through:": ", ".join(let)}
     if told := [f"{what} {which}" for what, which in parts.items() if which]:
-        reduce = "--reduce " if more or let else ""
-        hint = f"`fairlead db provision {reduce}{database.name}` changes that"
+        open_to_all = any(
+            one.startswith("a login to ") for one in let
+        )  # it is the other database that has to be closed
+        words = ["--reduce"] * bool(more or let) + [database.name] * (not open_to_all)
+        hint = f"`fairlead db provision {' '.join(words)}` changes that"
         return finding.model_copy(update={"status": "fail", "says": f"{database.user} {'; '.join(told)}", "hint": hint})
     if unknown:
         return finding.model_copy(update={"says": f"what {database.user} may do is not known: {'; '.join(unknown)}"})

@@ -220,7 +220,7 @@ def _provisioned(
     else:
         told = ", ".join(f"{group} {good}/{total}" for group, (good, total) in counts.items())
         number = len(made.plan.steps)
-        changes = f"{number} change{'s' * (number != 1)}; {told}"
+        changes = "; ".join(filter(None, (f"{number} change{'s' * (number != 1)}", told)))
         click.echo("\n".join([*lines.findings([*left.findings, *proof]), changes]))
     return 1 if blockers([*left.findings, *proof]) or left.plan.steps else 0
 
