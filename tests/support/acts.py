@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import subprocess
 from typing import Any
 from urllib.parse import quote
@@ -192,6 +193,41 @@ def standard_input(story: Story) -> None:
     assert "exit code 7: [secret STDIN_SECRET]" in said
 
 
-QUICK = (good_days, refusals, a_way_back, builds, wrong_keys, standard_input, a_github_that_repeats_its_token)
+def gates_that_find_secrets(story: Story) -> None:
+    """A scanner that has found a secret, a log with somebody's address, and a gate that says a secret aloud."""
+    leaked, person, own = (
+        next(one for one in story.sentinels if one.name == name) for name in ("LEAKED", "PERSON", story.own.name)
+    )
+    vault, home = story.folder / "vault", story.estate.home / "data"
+    found = {
+        "RuleID": "generic",
+        "File": "a.sh",
+        "StartLine": 3,
+        "Match": f"key={leaked.value}",
+        "Secret": leaked.value,
+    }
+    (vault / "leaks.json").write_text(json.dumps([found]))
+    (home / "planted.log").write_text(f"mail to {person.value}.org\n")
+    (vault / "aloud").write_text(f"printf '%s\\n' {shlex.quote(own.value)}; exit 1")
+
+    def change(document: dict[str, Any]) -> None:
+        document["environments"]["demo"]["gates"] = {
+            "security": {"reports": [{"format": "gitleaks", "run": ["cat", str(vault / "leaks.json")]}]},
+            "personal_data": {"logs": [{"host": "server", "files": [str(home / "planted.log")]}]},
+            "own": {"aloud": {"run": ["sh", str(vault / "aloud")]}},
+        }
+
+    config = story.config("gates.yml", change)
+    for more in ((), ("--json",)):
+        said = story.tell(["ready", "--config", config, *more], 1)
+        assert "generic in a.sh:3" in said
+        assert "1 e-mail address (line 1)" in said
+        assert "[secret " in said
+
+
+QUICK = (
+    good_days, refusals, a_way_back, builds, wrong_keys, standard_input, a_github_that_repeats_its_token,
+    gates_that_find_secrets,
+)  # fmt: skip
 """What every commit is tried with."""
 ALL = (*QUICK, other_looks, headers_that_cannot_be_sent, sources_that_fail, databases_with_passwords)

@@ -110,6 +110,8 @@ class Story:
                 "MO_SHOP_DB_PASS": "\"'$HOME ` \n ü \\",
                 "MO_KEEPER_PASS": "\"'$HOME ` \n ü \\",
                 "GITHUB_TOKEN": HEADER,
+                "LEAKED": "\"'$HOME \\",
+                "PERSON": "@",
                 "SPILT": "\"'$HOME ` ü \\",
             }.items()
         )
