@@ -933,7 +933,7 @@ MUTATIONS = (
     Mutation(
         "what gates said counts for ever",
         "app/ready.py",
-        "0 <= now - one.at <= asked.valid",
+        "0 <= now - one.at <= valid",
         "0 <= now - one.at",
         (f"{READY}::test_what_gates_said_counts_while_nothing_moves",),
     ),
