@@ -142,6 +142,7 @@ async def test_a_check_of_a_package(package: Path, name: str) -> None:
     status, says = CHECKS[name]
     found = await ask(package, check=name, settings={"a": 1}, timeout="500ms" if name == "waits" else "30s")
     assert (found.status, says in found.says) == (status, True), found.says
+    assert "failed" not in says or found.says.endswith(says), "only the kind of the error is told"
     assert SECRET not in found.to_json()
     assert found.hint == {"warns": "look", "other": found.hint}.get(name, "")
 
