@@ -39,8 +39,8 @@ VICTIMS = ("operator", "family", "server", "both")
 MOMENTS = {"backup": "", "restore": '"db-crm.swap"', "undo": '"db-crm.unswap"'}
 """What the record says when the step that moves the data has begun."""
 ROWS = 4000
-LEASE = 6
-"""Seconds that a resume waits for after a kill."""
+LEASE = 10
+"""Seconds that a resume waits for after a kill; on a machine so busy that nothing is heard for so long, runs halt."""
 BUDGET = 90 * 60.0
 """Seconds after which no further round is begun; the table then says how many there were."""
 SPARE = 1.4
