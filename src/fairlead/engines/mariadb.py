@@ -28,7 +28,6 @@ from fairlead.model import (
     canonical,
     sha256,
 )
-from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
 
@@ -289,9 +288,9 @@ def _step(
 
 def _program(part: str) -> str:
     """The program up to that part: the ledger's comes after the swap's, and each ends with the verbs that it runs."""
-    parts = [store.program("mariadb"), package_text("engines/mariadb_swap.remote")]
+    parts = [store.program("mariadb"), store.part("mariadb_swap")]
     if part == "ledger":
-        parts.append(package_text("engines/mariadb_ledger.remote"))
+        parts.append(store.part("mariadb_ledger"))
     return "\n".join([text.rpartition("\nrun(")[0] for text in parts[:-1]] + parts[-1:])
 
 

@@ -26,7 +26,6 @@ from fairlead.model import (
     canonical,
     sha256,
 )
-from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
 
@@ -263,7 +262,7 @@ def _step(
     known, told = store.secrets_of(_as_line(secret) if secret else None, database, opens=verb == "shadow")
     server = _item(database, maintenance=True, key=0) | {"wait": LOGIN_LIMIT} | known
     args = {"name": database.name, "server": server, "label": label} | names | dict(more or {})
-    argv = ("python3", "-c", own + package_text("engines/postgres_swap.remote"), verb, canonical(args))
+    argv = ("python3", "-c", own + store.part("postgres_swap"), verb, canonical(args))
     return Command(argv=argv, stdin=told, timeout=timeout)
 
 

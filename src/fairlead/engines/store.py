@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
@@ -35,8 +36,15 @@ _READ = "import sys; exec(compile(sys.stdin.buffer.read(int(sys.argv.pop(1))), '
 
 def program(engine: str) -> str:
     """The Python text that does an engine's work on a host; `store` only lists."""
-    common = package_text("engines/store.remote")
-    return common + (package_text(f"engines/{engine}.remote") if engine != _LISTING else "\nrun()\n")
+    common = part("store")
+    return common + (part(engine) if engine != _LISTING else "\nrun()\n")
+
+
+def part(name: str) -> str:
+    """A piece of a program without what only its readers need: two of them travel in one argument of 128 KB."""
+    docstring = r'^( *)"""(?:[^"\\]|\\.|"(?!""))*"""$'
+    text = re.sub(docstring, r"\g<1>0", package_text(f"engines/{name}.remote"), flags=re.M)
+    return re.sub(r"^ *#.*\n|^\n", "", text, flags=re.M)
 
 
 Verify = Literal["none", "newest", "all"]

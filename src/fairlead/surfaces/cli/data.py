@@ -133,8 +133,11 @@ async def restore(
         made = await app.data.plan_undo(names)
     else:
         made = await app.data.plan_restore(names, how["file"], end_blockers=how["end_blockers"])
-        since = await app.data.estimates(names, how["file"])
-        click.echo("\n".join(lines.ledgers(since, "since the backup")), err=True)
+        try:
+            since = lines.ledgers(await app.data.estimates(names, how["file"]), "since the backup")
+        except NotReady as error:  # a damaged database is what a restore is for
+            since = [f"what was written since the backup cannot be told: {error.what}"]
+        click.echo("\n".join(since), err=True)
     approve(app, made, yes=yes, from_file=False)
     deployment = await app.deploy(made, reason=reason or ("undo a restore" if how["undo"] else "restore"), watch=False)
     return await ended(app, deployment, as_json)
