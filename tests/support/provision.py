@@ -331,9 +331,8 @@ class Postgres:
     @contextmanager
     def read_only(self) -> Iterator[None]:
         for value in ("on", "off"):
-            self.server.sql(
-                f"set default_transaction_read_only = off; alter system set default_transaction_read_only = {value}"
-            )
+            write = "set default_transaction_read_only = off"
+            self.server.sql(write, f"alter system set default_transaction_read_only = {value}")
             self.sql("select pg_reload_conf()")
             if value == "on":
                 yield

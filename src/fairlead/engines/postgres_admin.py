@@ -377,7 +377,7 @@ def _closed_sql(name: str, public: tuple[str, ...]) -> Sql:
     given = f"grant {', '.join(public).lower()} on database {_name(name)} to public"
     return Sql(
         do=(f"revoke all on database {_name(name)} from public",),
-        probe=f"select case when count(*) = 0 then 'cannot_tell' when bool_or(exists ({held})) then 'before' "
+        probe=f"select case when count(*) = 0 then 'before' when bool_or(exists ({held})) then 'before' "
         f"else 'after' end from pg_database where datname = {_text(name)}",
         undo=(given,),
     )
