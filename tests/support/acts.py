@@ -12,7 +12,7 @@ from urllib.parse import quote
 from fairlead.model import Account, SecretRef
 from support.github import GitHub, Said, branch, instead, problem, pull, run
 from support.leaks import KEPT, Story
-from support.sentinels import Search
+from support.sentinels import Search, Sentinel
 
 
 def good_days(story: Story) -> None:
@@ -142,25 +142,20 @@ def databases_with_passwords(story: Story) -> None:
 
 
 def a_github_that_repeats_its_token(story: Story) -> None:
-    """GitHub refuses with the token in its sentence, and leads to another server; what it is told holds none."""
-    head = _committed(story)
-    token = next(one for one in story.sentinels if one.name == "GITHUB_TOKEN")
+    """GitHub refuses with the token in its sentence, and leads to another server."""
     with GitHub() as github:
-
-        def change(document: dict[str, Any]) -> None:
-            document["github"] = {"api": github.url, "repository": "acme/shop", "patience": "5s"}
-            document["environments"]["demo"]["gates"] = {"ask": ["commit", "ci", "dependabot", "review", "behind"]}
-            document["environments"]["demo"]["announce"] = ["github"]
-
-        config = story.config("github.yml", change)
-        github.token, github.known, github.runs = token.value, {head}, [run(head_sha=head)]
-        github.pulls = [pull(head=branch("pads", head))]
+        config, token = _asking(story, github)
         github.fault(".", instead(problem(403, f"{'x' * 150} {token.value} may not do this: {token.value}")))
         assert "[secret GITHUB_TOKEN]" in story.tell(["ready", "--config", config], 1, token.name)
         github.faults.clear()
         github.fault(".", instead(Said(302, b"", {"Location": f"http://127.0.0.1:9/?t={quote(token.value)}"})))
         assert "another server" in story.tell(["ready", "--config", config, "--json"], 1, token.name)
-        github.faults.clear()
+
+
+def an_issue(story: Story) -> None:
+    """A deployment is told to GitHub, and no secret with it."""
+    with GitHub() as github:
+        config, token = _asking(story, github)
         story.estate.write_version("v4")
         words = ["deploy", "--config", config, "--yes", "--no-watch", "--reason", "told"]
         story.tell([*words, "--override", "commit", "--override", "review"], 0, token.name)
@@ -169,9 +164,25 @@ def a_github_that_repeats_its_token(story: Story) -> None:
         assert not Search(story.sentinels).text("what GitHub was told", told)
 
 
+def _asking(story: Story, github: GitHub) -> tuple[str, Sentinel]:
+    """A configuration that asks and tells this GitHub, and the token."""
+
+    def change(document: dict[str, Any]) -> None:
+        document["github"] = {"api": github.url, "repository": "acme/shop", "patience": "5s"}
+        document["environments"]["demo"]["gates"] = {"ask": ["commit", "ci", "dependabot", "review", "behind"]}
+        document["environments"]["demo"]["announce"] = ["github"]
+
+    head = _committed(story)
+    token = next(one for one in story.sentinels if one.name == "GITHUB_TOKEN")
+    github.token, github.known, github.runs = token.value, {head}, [run(head_sha=head)]
+    github.pulls = [pull(head=branch("pads", head))]
+    return story.config("github.yml", change), token
+
+
 def _committed(story: Story) -> str:
     """Put what can be put under version control there; returns the commit."""
-    for words in (["init", "-q"], ["add", "fairlead.yml"], ["commit", "-qm", "x"], ["rev-parse", "HEAD"]):
+    allowed = ["commit", "--allow-empty", "-qm", "x"]
+    for words in (["init", "-q"], ["add", "fairlead.yml"], allowed, ["rev-parse", "HEAD"]):
         who = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
         argv = ["git", *who, *words]
         done = subprocess.run(argv, cwd=story.estate.folder, check=True, capture_output=True, text=True)
@@ -230,4 +241,4 @@ QUICK = (
     gates_that_find_secrets,
 )  # fmt: skip
 """What every commit is tried with."""
-ALL = (*QUICK, other_looks, headers_that_cannot_be_sent, sources_that_fail, databases_with_passwords)
+ALL = (*QUICK, an_issue, other_looks, headers_that_cannot_be_sent, sources_that_fail, databases_with_passwords)

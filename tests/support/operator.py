@@ -31,7 +31,7 @@ class Operator:
         """The environment of its processes."""
         self.home.mkdir(parents=True, exist_ok=True)
         return {
-            **{name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "TMPDIR")},
+            **{name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "TMPDIR", "PYTHONPATH")},
             "HOME": str(self.home),
             "XDG_STATE_HOME": str(self.home / "state"),
             "XDG_CACHE_HOME": str(self.home / "cache"),
