@@ -66,6 +66,7 @@ RULES = """rules:
   - {id: no-shell, pattern: "subprocess.call(..., shell=True)", message: shell, languages: [python], severity: WARNING}
 """
 ESLINT = 'export default [{rules: {"no-undef": "error", eqeqeq: "error", "no-unused-vars": "warn"}}]\n'
+SARIF_OF_ESLINT = str(HOME / "node/node_modules/@microsoft/eslint-formatter-sarif/sarif.js")
 SEMGREP = ["semgrep", "scan", "--config", "rules.yml", "--metrics=off", "--disable-version-check", "-q"]
 
 REAL: dict[str, tuple[str, list[str], str, dict[str, int], str]] = {
@@ -79,7 +80,7 @@ REAL: dict[str, tuple[str, list[str], str, dict[str, int], str]] = {
     "Semgrep as SARIF, nothing found": ("sarif", [*SEMGREP, "--sarif", "good.py"], "good.py", {}, "ok"),
     "ESLint": ("eslint", ["eslint", "-f", "json", "bad.js"], "bad.js", {"high": 2, "medium": 2}, "fail"),
     "ESLint as SARIF": (
-        "sarif", ["eslint", "-f", "@microsoft/eslint-formatter-sarif", "bad.js"], "bad.js", {"high": 2, "medium": 2}, "fail"),
+        "sarif", ["eslint", "-f", SARIF_OF_ESLINT, "bad.js"], "bad.js", {"high": 2, "medium": 2}, "fail"),
     "ESLint, nothing found": ("eslint", ["eslint", "-f", "json", "good.js"], "good.js", {}, "ok"),
     "ESLint, a file that it cannot parse": ("eslint", ["eslint", "-f", "json", "broken.js"], "broken.js", {}, "unknown"),
     "radon": ("radon", ["radon", "mi", "--json", "good.py"], "good.py", {}, "ok"),
