@@ -54,6 +54,13 @@ UFW_ROWS = "strategies/test_ufw_script.py"
 
 MUTATIONS = (
     Mutation(
+        "probe and change share a line whatever their length",
+        "run/session.py",
+        '*_command(step, "do").argv))) < ONE_LINE',
+        '*_command(step, "do").argv))) < 10 * ONE_LINE',
+        (f"{RUNNER}::test_programs_that_are_too_long_together_go_one_after_the_other",),
+    ),
+    Mutation(
         "a freeze counts only where no window is open",
         "checks/window.py",
         "    if not frozen and (opened or not window.open):",

@@ -107,7 +107,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return made
 
 
-NAMES = "hosts lock services databases backups secrets commit window personal_data licences security maintainability"
+NAMES = (
+    "hosts lock services databases backups drills secrets commit window personal_data licences security maintainability"
+)
 
 
 def test_every_gate_has_its_line(site: Site) -> None:

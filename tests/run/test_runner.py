@@ -11,7 +11,7 @@ from fairlead.errors import Fenced, Halted
 from fairlead.model import Command, Entry, Step
 from fairlead.run.runner import Runner, WayBack
 from fairlead.run.session import Session
-from support.small import DO, HERE, THERE, OnceLost, Site, accounts, site, small, stands
+from support.small import DO, HERE, PROBE, THERE, OnceLost, Site, accounts, site, small, stands
 
 SEES = ("before", "after", "between", "cannot_tell")
 FAILS = 'mkdir -p ground; echo do >>"ground/$1.log"; exit 7'
@@ -100,6 +100,15 @@ async def test_back_from_every_state(tmp_path: Path, record: str, alone: bool) -
             if "undo" in wanted:
                 assert here.ground(step.id) == "before"
                 assert session.fact(step).state == "undone"
+
+
+async def test_programs_that_are_too_long_together_go_one_after_the_other(tmp_path: Path) -> None:
+    """Linux takes no argument of more than 128 KB, and one trip is one line."""
+    padding = "\n: " + "x" * 90_000
+    long = small("s", do=DO + padding, probe=padding + "\n" + PROBE)
+    async with site(tmp_path, [long]) as here, here.held() as (session, runner):
+        assert await led(runner.forward(long, alone=True)) == "ok"
+        assert here.ran("s") == "do" and session.fact(long).state == "done"
 
 
 async def test_an_undo_counts_only_when_the_probe_says_before(tmp_path: Path) -> None:

@@ -173,8 +173,7 @@ class Runner:
     async def _try(self, step: Step, *, alone: bool) -> tuple[Done | None, Where]:
         """Look where the step stands, and do it where the table says so: what came of it, and what was seen."""
         fact = self.session.fact(step)
-        at_once = self.session.takes_one_trip(step, "do", alone=alone) and step.probe.stdin is None
-        if at_once and move(fact, "before", "forward") == "do":
+        if self.session.joins_its_probe(step, alone=alone) and move(fact, "before", "forward") == "do":
             done = await self._probe_and_do(step)
             return (None, done.where) if isinstance(done, Saw) else (done, "before")
         sees = await self.probe(step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets as randomness
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
@@ -19,6 +20,9 @@ from fairlead.outside.secrets import Secrets
 
 FRESH_PAUSE = 1.0
 """Seconds between two tries to open a new connection for a step that is about that."""
+ONE_LINE = 100_000
+"""Characters that probe and change may have together. They are sent as one line, and Linux takes no argument of more
+than 128 KB; each of them alone is kept well below that."""
 STUCK_AFTER = 30.0
 """Seconds that a takeover waits for changes that do not end when told to."""
 
@@ -170,8 +174,14 @@ class Session:
         elsewhere = what == "do" and (step.fresh or isinstance(step.do, Upload))
         return alone and step.host == self.lock_host and not elsewhere
 
+    def joins_its_probe(self, step: Step, *, alone: bool) -> bool:
+        """Whether its change may share that trip with its probe too: see `probe_and_do`."""
+        if not self.takes_one_trip(step, "do", alone=alone) or step.probe.stdin is not None:
+            return False
+        return len(shlex.join((*step.probe.argv, *_command(step, "do").argv))) < ONE_LINE
+
     async def probe_and_do(self, step: Step) -> Done | Saw:
-        """`change` for a step that `takes_one_trip`, in the same trip as its probe: only where that says `before`."""
+        """`change` for a step that `joins_its_probe`, in the same trip as its probe: only where that says `before`."""
         return await self._change(step, "do", alone=True, probe=step.probe)
 
     async def change(self, step: Step, what: Literal["do", "undo"], *, alone: bool) -> Done:
