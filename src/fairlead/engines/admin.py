@@ -287,16 +287,16 @@ def _shown(statement: str, secret: SecretRef | None) -> str:
     return re.sub(r"<(hash|verifier)>", rf"<\1 of {secret.name}>", bare) if secret else bare
 
 
-_LEFT_OUT = ("writing a backup", "reading a dump as it goes by", "backup", "restore", "sessions", "ledger")
+_LEFT_OUT = ("reading a dump as it goes by", "backup", "restore", "sessions", "ledger")
 
 
 def program(engine: str) -> str:
     """The program that runs an administrator's statements, with what the engine's own knows of reaching a server."""
-    whole, _, _ = store.program(engine).rpartition("\nrun(")
+    whole, _, _ = "".join(package_text(f"engines/{name}.remote") for name in ("store", engine)).rpartition("\nrun(")
     parts = re.split(r"(?m)^# -- ([^\n-]*)(?: -+)?\n", whole)
     named = zip(parts[1::2], parts[2::2], strict=True)
     kept = (text for name, text in named if name.strip() not in _LEFT_OUT)
-    return "".join([parts[0], *kept, package_text(f"engines/{engine}_admin.remote")])
+    return store.lean("".join([parts[0], *kept, package_text(f"engines/{engine}_admin.remote")]))
 
 
 async def tried(host: Host, engine: str, items: Sequence[Mapping[str, object]], text: bytes) -> dict[object, Line]:

@@ -41,10 +41,14 @@ def program(engine: str) -> str:
 
 
 def part(name: str) -> str:
-    """A piece of a program without what only its readers need: two of them travel in one argument of 128 KB."""
+    """A piece of a program, as it is sent."""
+    return lean(package_text(f"engines/{name}.remote"))
+
+
+def lean(text: str) -> str:
+    """A program without what only its readers need: it travels in one argument, of at most 128 KB."""
     docstring = r'^( *)"""(?:[^"\\]|\\.|"(?!""))*"""$'
-    text = re.sub(docstring, r"\g<1>0", package_text(f"engines/{name}.remote"), flags=re.M)
-    return re.sub(r"^ *#.*\n|^\n", "", text, flags=re.M)
+    return re.sub(r"^ *#.*\n|^\n", "", re.sub(docstring, r"\g<1>0", text, flags=re.M), flags=re.M)
 
 
 Verify = Literal["none", "newest", "all"]
