@@ -37,7 +37,7 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_is_whole_when_its_parts_are_together(name: str) -> None:
-    """Each part is a text of its own that is never run alone: no name may be missing, and Linux takes 128 KB at most."""
+    """No part is ever run alone: none of its names may be missing, and Linux takes 128 KB at most."""
     text = PROGRAMS[name]()
     compile(text, name, "exec")
     words = [sys.executable, "-m", "ruff", "check", "--isolated", "--quiet", "--select", "F821", "-"]
