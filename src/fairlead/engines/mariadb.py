@@ -242,7 +242,7 @@ async def ledger(
     where one of the two cannot be read.
     """
     ask = _step("ledger", database, label, LEDGER_LIMIT, {"limit_rows": limit_rows})
-    tables = await _tables(host, database, ask)
+    tables = await _tables(host, database, ask, secrets)
     kind = "exact" if all(table.exact for table in tables) else "estimate"
     return Ledger.model_validate({"database": database.name, "kind": kind, "tables": tables})
 
@@ -253,7 +253,7 @@ async def estimate(host: Host, database: DatabaseSpec, backup: Backup, secrets: 
     Raises NotReady where the database cannot be read.
     """
     seen = {"rows": backup.rows, "started": backup.started}
-    tables = await _tables(host, database, _step("estimate", database, "", LEDGER_LIMIT, seen))
+    tables = await _tables(host, database, _step("estimate", database, "", LEDGER_LIMIT, seen), secrets)
     return Ledger(database=database.name, kind="estimate", tables=tables)
 
 
@@ -294,9 +294,9 @@ def _program(part: str) -> str:
     return "\n".join([text.rpartition("\nrun(")[0] for text in parts[:-1]] + parts[-1:])
 
 
-async def _tables(host: Host, database: DatabaseSpec, ask: Command) -> tuple[TableLedger, ...]:
+async def _tables(host: Host, database: DatabaseSpec, ask: Command, secrets: Secrets) -> tuple[TableLedger, ...]:
     """The program's answer about one database, table by table."""
-    line = await store.answer(host, ask)
+    line = await store.answer(host, ask, secrets)
     if not line["ok"]:
         raise NotReady(f"{database.name}: {line['says']}", line["hint"])
     return tuple(TableLedger.model_validate(table) for table in line["tables"])

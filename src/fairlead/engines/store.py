@@ -285,9 +285,12 @@ def _refuse_a_host_that_cannot(name: str, result: Result, lines: list[Line]) -> 
         raise NotReady(f"{name}: python3 exited {result.code}: {result.last_words}", hint)
 
 
-async def answer(host: Host, ask: Command) -> Line:
-    """The one line that a step's command gives when it is only asked."""
-    result = await host.run(ask)
+async def answer(host: Host, ask: Command, secrets: Secrets | None = None) -> Line:
+    """The one line that a step's command gives when it is only asked; `secrets`: whose, where not the host's own."""
+    if secrets:
+        result = await host.run(ask.model_copy(update={"stdin": None}), stdin=await secrets.stdin_of(ask))
+    else:
+        result = await host.run(ask)
     told = next((text for text in result.stdout.splitlines() if text.startswith('{"')), "")  # a login may print more
     line: Line = json.loads(told) if told else {"fatal": f"no answer: {result.last_words}"}
     if "fatal" in line:
