@@ -77,7 +77,7 @@ def test_all_17_databases_are_backed_up_and_proven(site: Plesk) -> None:
 @pytest.mark.parametrize("name", ["votes", "crm", "idp"])
 def test_a_database_comes_back_into_a_new_one(site: Plesk, name: str) -> None:
     with site.traced():
-        told = site.operator.json(0, "db", "restore", name, "--into", f"mo_{name}_again", "-e", "production")
+        told = site.operator.json(0, "db", "restore", name, "--into", f"mo_{name}__again", "-e", "production")
     assert told["finding"]["status"] == "ok", told
 
 

@@ -132,7 +132,7 @@ async def drill(host: Host, chosen: Backup, database: DatabaseSpec, secrets: Sec
     if missing := keys.missing.get(database.name):
         return Drill(database=database.name, run=run, passed=False, says=missing.says, hint=missing.hint)
     opening = await store.opening(chosen, database, secrets, len(keys.refs))
-    args = store.to_drill(chosen, database, _beside(database.database, "__drill"), run)
+    args = store.to_drill(chosen, database, drill_name(database), run)
     args["server"] = keys.item(database) | opening.words
     lines = await store.ask(host, "mariadb", "drill", args, store.BACKUP_LIMIT, secrets=keys.text + opening.text)
     return store.no_answer(database, lines)
@@ -165,6 +165,11 @@ def backup_probe(databases: Sequence[DatabaseSpec], label: str) -> Command:
 def shadow_name(database: DatabaseSpec, label: str) -> str:
     """Where the shadow of that label lies, on the live database's server."""
     return _beside(database.database, f"__new_{_checked(label)}")
+
+
+def drill_name(database: DatabaseSpec) -> str:
+    """Where a drill restores a backup, on the live database's server."""
+    return _beside(database.database, "__drill")
 
 
 def kept_name(database: DatabaseSpec, label: str) -> str:

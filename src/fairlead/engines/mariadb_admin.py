@@ -102,10 +102,18 @@ def _maintenance(wish: Wish) -> Account | None:
     rights: dict[str, tuple[str, ...]] = {"*.*": ("SET USER",), "`mysql`.`proc`": ("SELECT",)}
     for one in wish.databases:
         rights[f"{_name(_pattern(one.database))}.*"] = GRANTABLE
-        for beside in (mariadb.shadow_name(one, _ANY_LABEL), mariadb.kept_name(one, _ANY_LABEL)):
-            pattern = _pattern(beside.removesuffix(_ANY_LABEL), "%")
-            rights[f"{_name(pattern)}.*"] = GRANTABLE
+        for beside in _beside(one):
+            rights[f"{_name(_pattern(beside, '%'))}.*"] = GRANTABLE
     return Account(wish.caretaker, account.user, wish.group.clients, account.password, rights, exact=False)
+
+
+def _beside(database: DatabaseSpec) -> tuple[str, ...]:
+    """How the names begin of what restores and drills make beside it; each of them cuts a name that is too long."""
+    names = (mariadb.shadow_name(database, _ANY_LABEL), mariadb.kept_name(database, _ANY_LABEL))
+    plain = f"{database.database}__"
+    if all(name.startswith(plain) for name in (*names, mariadb.drill_name(database))):
+        return (plain,)
+    return (*(name.removesuffix(_ANY_LABEL) for name in names), mariadb.drill_name(database))
 
 
 def _create(database: DatabaseSpec, group: GroupSpec, *, once: bool = False) -> str:
