@@ -28,7 +28,8 @@ QUALITY = {
 """By gate: the report that it reads."""
 FINDS = "case $(cat $1) in '[]'|*'\"total\": 0'*) e=0;; *) e=$2;; esac; cat $1; exit $e"
 """Prints a report as its tool would, with the exit code that belongs to it."""
-ORDER = ["hosts", "lock", "databases", "backups", "commit", "ci", "dependabot", "review", "behind", "pulls", *QUALITY]
+ALWAYS = ["hosts", "lock", "databases", "backups", "drills"]
+ORDER = [*ALWAYS, "commit", "ci", "dependabot", "review", "behind", "pulls", *QUALITY]
 
 
 class Whole(Site):
@@ -50,7 +51,7 @@ class Whole(Site):
         document["databases"]["local"]["names"] = names
         document["environments"]["test"]["services"]["api"]["databases"] = ["orders"]
         gates = {gate: {"reports": [self.entry(gate)]} for gate in QUALITY}
-        document["environments"]["test"]["gates"] = {"ask": ORDER[4:10], **gates}
+        document["environments"]["test"]["gates"] = {"ask": ORDER[5:11], **gates}
         self.file.write_text(yaml.safe_dump(document, sort_keys=False))
         self.head = self.commit("v1 of all")
         self.all_is_well()
