@@ -48,7 +48,7 @@ async def plan_deploy(
     Raises NotReady naming every host that does not answer and everything that stands in the way.
     """
     services = [environment.services[name] for name in environment.services if name in artifacts]
-    own = [one for one in installation.databases if one.environment == environment.name]
+    own = installation.databases_of(environment.name)
     looks = look_everywhere(services, hosts, {name: artifact.tree for name, artifact in artifacts.items()})
     found, over = await both(looks, expired_beside(own, hosts, day))
     changes: list[ServiceChange] = []
@@ -135,7 +135,7 @@ def _touched_databases(
 ) -> list[DatabaseSpec]:
     """Those that a changed service uses, and those that go back with whatever is changed."""
     wanted = {name for change in changes for name in environment.services[change.service].databases}
-    own = [one for one in installation.databases if one.environment == environment.name and changes]
+    own = installation.databases_of(environment.name) if changes else ()
     return [one for one in own if one.name in wanted or one.rollback.data == "all"]
 
 
@@ -253,7 +253,7 @@ def _watch_targets(environment: EnvironmentSpec, changed: Mapping[str, ServiceCh
 def guards(installation: Installation, environment: EnvironmentSpec) -> tuple[DatabaseCheck, ...]:
     """A look at every database that a service of the environment uses, whether the plan changes that service or not."""
     used = {name for service in environment.services.values() for name in service.databases}
-    own = (one for one in installation.databases if one.environment == environment.name and one.name in used)
+    own = (one for one in installation.databases_of(environment.name) if one.name in used)
     return tuple(as_check(one) for one in own)
 
 
