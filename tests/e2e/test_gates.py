@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import sqlite3
@@ -92,7 +93,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory, server: GitHub) -> Iterator[
         for name, value in made.operator.env().items():
             if name.startswith("XDG_") or name == "GITHUB_TOKEN":
                 patch.setenv(name, value)
+        asyncio.run(backed_up(made))
         yield made
+
+
+async def backed_up(site: Whole) -> None:
+    async with Fairlead(site.file, "test") as app:
+        await app.data.backup()
 
 
 async def asked(site: Whole) -> tuple[list[str], str]:
@@ -169,16 +176,18 @@ GATES = {
     "dependabot": Row(set_to(alerts=[alert("critical")]), "critical: GHSA-aaaa-bbbb-cccc", "https://github.example"),
     "review": Row(set_to(reviews={12: []}), "nobody who counts has approved it", "https://github.example/pull/12"),
     "behind": Row(set_to(compare={"status": "behind", "ahead_by": 0, "behind_by": 3}), "lacks 3 commits", "git rebase"),
-    "security": Row(bad("security")[0], "4", "", bad("security")[1]),
-    "maintainability": Row(bad("maintainability")[0], "30", "", bad("maintainability")[1]),
-    "dependencies": Row(bad("dependencies")[0], "3", "", bad("dependencies")[1]),
-    "performance": Row(bad("performance")[0], "40", "", bad("performance")[1]),
+    "security": Row(bad("security")[0], "4 issues by gitleaks: 4 critical", "", bad("security")[1]),
+    "maintainability": Row(
+        bad("maintainability")[0], "maintainability is 30, at least 85 is asked", "", bad("maintainability")[1]
+    ),
+    "dependencies": Row(
+        bad("dependencies")[0], "3 issues by npm audit: 1 critical, 2 high", "", bad("dependencies")[1]
+    ),
+    "performance": Row(bad("performance")[0], "performance is 52, at least 90 is asked", "", bad("performance")[1]),
 }
 
 
 async def test_all_gates_are_open(whole: Whole) -> None:
-    async with Fairlead(whole.file, "test") as app:
-        await app.data.backup()
     blocking, screen = await asked(whole)
     assert (blocking, screen.splitlines()[-1]) == ([], "ready for deployment"), screen
     assert len(screen.splitlines()) <= 24, "one screen"
