@@ -140,6 +140,7 @@ KINDS = {
     "MoreSeconds": "duration",
     "WholeSeconds": "duration",
     "Share": "share",
+    "Positive": "number, above 0",
     "GateWord": "word",
     "AnnounceWord": "word",
     "Api": "URL",

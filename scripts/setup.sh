@@ -12,7 +12,7 @@ KIND=$1
 # command, and the Debian package that has it
 SERVERS=("sshd openssh-server" "ssh openssh-client" "ssh-keygen openssh-client" "rsync rsync" "strace strace"
   "ps procps" "busybox busybox" "git git" "curl curl" "zstd zstd" "age age" "psql postgresql-client" "postgres postgresql"
-  "mariadb mariadb-client" "mariadbd mariadb-server" "nginx nginx" "openssl openssl" "setpriv util-linux")
+  "mariadb mariadb-client" "mariadbd mariadb-server" "nginx nginx" "openssl openssl" "setpriv util-linux" "sudo sudo")
 # where Debian keeps sshd, nginx and PostgreSQL's server, and where an ordinary user does not look
 PATH=$PATH:/usr/sbin:/sbin:$(printf '%s:' /usr/lib/postgresql/*/bin)
 

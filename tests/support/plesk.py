@@ -382,6 +382,7 @@ class Plesk:
         unit = {word: ["unit", word] for word in ("restart", "reload", "stop", "status", "show", "log")}
         way = {"address": "127.0.0.1", "port": self.sshd.port, "user": self.sshd.user, "key": KEY}
         document["hosts"] = {"plesk": {**way, "known_hosts": str(self.sshd.known_hosts), "commands": unit}}
+        document["hosts"]["plesk"]["load"] = {"warn": 1000, "fail": 1000}  # of this machine tests ask much
         for group, address, port in (
             ("plesk", "127.0.0.1", self.plesk.port),
             ("external", "127.0.0.1", self.external.port),

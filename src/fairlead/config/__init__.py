@@ -12,7 +12,7 @@ from fairlead.config.database import (
 from fairlead.config.document import Document
 from fairlead.config.environment import EnvironmentSpec
 from fairlead.config.github import GitHubSpec
-from fairlead.config.host import PRESETS, HostCommands, HostSpec
+from fairlead.config.host import PRESETS, CommandWord, HostCommands, HostSpec, LoadSpec
 from fairlead.config.installation import Installation
 from fairlead.config.load import load, parse
 from fairlead.config.schema import schema
@@ -34,6 +34,7 @@ __all__ = [
     "STRATEGIES",
     "AdminAccount",
     "CommandSource",
+    "CommandWord",
     "DatabaseSpec",
     "Document",
     "DotenvSource",
@@ -47,6 +48,7 @@ __all__ = [
     "HostSpec",
     "IdentitySpec",
     "Installation",
+    "LoadSpec",
     "MaintenanceAccount",
     "MaintenanceSpec",
     "MigrationSpec",

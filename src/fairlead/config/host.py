@@ -11,9 +11,11 @@ from fairlead.config.types import (
     MoreSeconds,
     Name,
     Port,
+    Positive,
     RemotePath,
     SecretName,
     User,
+    Wrong,
     either,
     enum,
     one_of,
@@ -98,6 +100,21 @@ class CommandsEntry(Model):
     """Runs ufw, which is its last word; what stands before that is put before `cat` and `tee` too, for ufw's files."""
 
 
+class LoadEntry(Model):
+    """How busy a machine may be before a deployment: its load of the last minute for each of its cores."""
+
+    warn: Positive = 2.0
+    """From here on it is said."""
+    fail: Positive = 16.0
+    """From here on nothing is deployed."""
+
+
+def _rising(entry: LoadEntry) -> LoadEntry:
+    if entry.warn > entry.fail:
+        raise Wrong("`fail` should be at least `warn`")
+    return entry
+
+
 class HostEntry(Model):
     """An account that services or databases are reached through."""
 
@@ -123,8 +140,17 @@ class HostEntry(Model):
     """Where lock, record and fence lie."""
     connect_timeout: MoreSeconds = 10.0
     """How long to wait for a connection; one that is silent for one and a half times as long is lost."""
+    load: Annotated[LoadEntry, AfterValidator(_rising)] = LoadEntry()
+    """How busy it may be before a deployment."""
     commands: Annotated[CommandsEntry | str, either(CommandsEntry, Preset)] = Field(default="systemd")
     """What this account may run: the name of a preset, or commands."""
+
+
+class LoadSpec(Model):
+    """Load of the last minute for each core, from which it is said, and from which nothing is deployed."""
+
+    warn: float = 2.0
+    fail: float = 16.0
 
 
 class HostSpec(Model):
@@ -133,6 +159,7 @@ class HostSpec(Model):
     name: str
     account: Account
     commands: HostCommands
+    load: LoadSpec = LoadSpec()
 
 
 def host_spec(name: str, entry: HostEntry) -> HostSpec:
@@ -141,9 +168,10 @@ def host_spec(name: str, entry: HostEntry) -> HostSpec:
         name=name,
         kind=entry.connect,
         key=SecretRef(name=entry.key) if entry.key else None,
-        **entry.model_dump(exclude={"connect", "key", "commands"}),
+        **entry.model_dump(exclude={"connect", "key", "commands", "load"}),
     )
-    return HostSpec(name=name, account=account, commands=_commands(entry.commands))
+    load = LoadSpec(**entry.load.model_dump())
+    return HostSpec(name=name, account=account, commands=_commands(entry.commands), load=load)
 
 
 def _commands(given: CommandsEntry | str) -> HostCommands:

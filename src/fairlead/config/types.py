@@ -300,6 +300,7 @@ Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 HttpStatus = Annotated[int, Field(strict=True, ge=100, le=599)]
 Seconds = Annotated[float, BeforeValidator(_seconds), WithJsonSchema(_TEXT)]
 MoreSeconds = Annotated[Seconds, AfterValidator(_positive)]
+Positive = Annotated[float, Field(strict=True), AfterValidator(_positive)]
 Share = Annotated[float, BeforeValidator(_share), WithJsonSchema(_TEXT)]
 Address = Annotated[
     Line,
