@@ -54,6 +54,27 @@ UFW_ROWS = "strategies/test_ufw_script.py"
 
 MUTATIONS = (
     Mutation(
+        "a window's issue stays open when its run begins",
+        "app/announce.py",
+        "        self._window_begins(run)\n",
+        "",
+        ("app/test_announce.py::test_the_first_run_in_a_window_closes_its_issue",),
+    ),
+    Mutation(
+        "what is announced anew of a window is lost",
+        "app/announce.py",
+        "first is None or first.opening == opening:",
+        "first is None or first.opening:",
+        ("app/test_announce.py::test_a_window_is_told_once_and_what_differs_is_added",),
+    ),
+    Mutation(
+        "a window is announced into a freeze",
+        "checks/window.py",
+        "    end = _end(window, opened, at)\n    return Stretch(",
+        "    end = opened.end\n    return Stretch(",
+        ("checks/test_window.py::test_which_window_comes",),
+    ),
+    Mutation(
         "what sudo would want a password for is allowed",
         "checks/rights.py",
         "    elif rules and _asks_password(words, rules):",

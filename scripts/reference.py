@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import fairlead.errors
-from fairlead.app import Status
+from fairlead.app import Announced, Status
 from fairlead.config.file import File
 from fairlead.config.service import PlacedEntry, ServiceEntry
 from fairlead.model import Backup, Beside, Deployment, Drill, Finding, GateAnswer, Ledger, Plan, Report, WayBackTime
@@ -61,6 +61,10 @@ ABOUT = {
         "`hash` (what gets approved), `plan` ([Plan](#plan)), `way_back` ([WayBackTime](#waybacktime))",
     ),
     "deploy": About({1: "not ready, nothing was changed", 2: COMMON[2], **CHANGED}, ENDED),
+    "announce": About(
+        {**COMMON, 0: "told", 1: "there is no window, nobody to tell, or it waits to be sent"},
+        "an [Announced](#announced)",
+    ),
     "adopt": About(
         {**COMMON, **CHANGED, 0: "adopted, or with --out the plan is written", 1: "there is nothing to adopt"},
         f"{ENDED}; with --out as `plan`",
@@ -199,7 +203,9 @@ KINDS = {
 def reference() -> str:
     """The whole page."""
     parts = [HEAD, *commands(), FILE_HEAD, *keys(), JSON_HEAD]
-    parts += words(Finding, GateAnswer, Status, Deployment, Plan, WayBackTime, Report, Backup, Beside, Drill, Ledger)
+    parts += words(
+        Finding, GateAnswer, Status, Announced, Deployment, Plan, WayBackTime, Report, Backup, Beside, Drill, Ledger
+    )
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,93 @@ def test_an_environment_that_tells_nobody(site: Site) -> None:
     file.write_text(file.read_text().replace("announce: [github]", ""))
     site.told(0, *GO)
     assert site.github.asked == []
+
+
+LATER = "{start: 2099-01-03T08:00, end: 2099-01-03T14:00, zone: Europe/Vienna}"
+NOW = "{start: 2020-01-04T08:00, end: 2099-01-03T14:00}"
+TELL = ("announce", "--reason", f"release `42` @everyone {TOKEN}")
+
+
+def with_window(site: Site, span: str) -> None:
+    file = site.folder / "fairlead.yml"
+    file.write_text(file.read_text().replace("    lease:", f"    gates: {{window: {{open: [{span}]}}}}\n    lease:"))
+
+
+def test_a_window_is_told_beforehand(site: Site) -> None:
+    with_window(site, LATER)
+    said = site.told(0, *TELL)
+    assert "window of test: Sat 2099-01-03 08:00 CET until Sat 2099-01-03 14:00 CET" in said
+    [issue] = site.github.issues
+    assert f"told in issue #{issue['number']}\n" in said
+    assert issue["title"] == "deployment window of p in test: Sat 2099-01-03 08:00 CET"
+    for part in ("from: Sat 2099-01-03 08:00 CET", "until: Sat 2099-01-03 14:00 CET", "services: api", "release `42`"):
+        assert part in issue["body"]
+    assert (issue["state"], TOKEN in issue["body"]) == ("open", False)
+    assert not (site.home / "srv").exists()
+
+
+def test_a_window_is_told_once_and_what_differs_is_added(site: Site) -> None:
+    with_window(site, LATER)
+    site.told(0, *TELL)
+    assert "was told already" in site.told(0, *TELL)
+    [issue] = site.github.issues
+    assert site.comments(issue) == ""
+    told = json.loads(site.told(0, "announce", "api", "--reason", "release 43", "--json"))
+    assert (told["issue"], told["services"], told["waits"], told["called_off"]) == (issue["number"], ["api"], "", False)
+    assert (told["end"] - told["start"], "reason: release 43" in site.comments(issue)) == (6 * 3600, True)
+    site.told(0, "announce", "--called-off", "--reason", "the supplier is late")
+    assert (issue["state"], issue["state_reason"]) == ("closed", "not_planned")
+    assert "**Called off.**" in site.comments(issue) and "the supplier is late" in site.comments(issue)
+    assert "that window was closed already" in site.told(1, *TELL)
+    assert len(site.github.issues) == 1
+
+
+def test_the_first_run_in_a_window_closes_its_issue(site: Site) -> None:
+    with_window(site, NOW)
+    site.told(0, *TELL)
+    site.told(0, *GO)
+    window, run = site.github.issues
+    assert (window["state"], window["state_reason"]) == ("closed", "completed")
+    assert "has begun" in site.comments(window)
+    assert run["title"].startswith("deployment of p to test: ")
+    site.release("v3")
+    site.told(0, *GO)
+    assert site.comments(window).count("has begun") == 1
+
+
+def test_a_run_in_a_window_that_nobody_announced(site: Site) -> None:
+    with_window(site, NOW)
+    site.told(0, *GO)
+    assert len(site.github.issues) == 1
+
+
+def test_a_window_that_github_does_not_hear_of_is_kept(site: Site) -> None:
+    with_window(site, LATER)
+    site.github.fault(".", instead(problem(503, "busy")))
+    said = site.told(1, *TELL)
+    assert "not told yet, kept for the next run: GitHub" in said
+    site.github.faults.clear()
+    site.told(1, "ready")  # the window is not open
+    assert [one["title"] for one in site.github.issues] == ["deployment window of p in test: Sat 2099-01-03 08:00 CET"]
+
+
+REFUSED = {
+    "no reason": (LATER, "announce: [github]", ("announce",), 2, "say what for"),
+    "no window": ("", "announce: [github]", TELL, 1, "test: it has no deployment windows"),
+    "none any more": (LATER.replace("2099", "2019"), "announce: [github]", TELL, 1, "test: no window opens any more"),
+    "nobody to tell": (LATER, "", TELL, 1, "test tells nobody"),
+    "a service that is not there": (LATER, "announce: [github]", (*TELL, "web"), 2, "no service 'web'"),
+    "nothing to call off": (LATER, "announce: [github]", (*TELL, "--called-off"), 1, "was never announced"),
+}
+
+
+@pytest.mark.parametrize("row", REFUSED)
+def test_a_window_that_cannot_be_told(site: Site, row: str) -> None:
+    span, announce, words, code, says = REFUSED[row]
+    if span:
+        with_window(site, span)
+    file = site.folder / "fairlead.yml"
+    file.write_text(file.read_text().replace("announce: [github]", announce))
+    said = site.told(code, *words)
+    assert f"error: {says}" in said or says in said.splitlines()[0], said
+    assert site.github.issues == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.checks.window import check_window, next_open
+from fairlead.checks.window import check_window, coming, moment, next_open
 from fairlead.config.window import WindowEntry, WindowSpec, window_spec
 
 VIENNA = "Europe/Vienna"
@@ -155,3 +155,49 @@ def test_the_next_moment_is_really_open() -> None:
         assert following is not None
         assert not check_window("production", spec, following).blocks
         assert (following == now) == (not check_window("production", spec, now).blocks)
+
+
+LONG = {"start": "2026-11-21", "end": "2026-11-25", "zone": "UTC"}
+COMING = {
+    # case: window, now, from, until
+    "the next": (window(SATURDAY), "2026-11-18T09:00+00:00", "Sat 2026-11-21 08:00 UTC", "Sat 2026-11-21 14:00 UTC"),
+    "the one that is open": (
+        window(SATURDAY),
+        "2026-11-21T09:17+00:00",
+        "Sat 2026-11-21 08:00 UTC",
+        "Sat 2026-11-21 14:00 UTC",
+    ),
+    "up to a freeze": (
+        window(LONG, frozen=({"start": "2026-11-22", "end": "2026-11-23"},)),
+        "2026-11-20T09:00+00:00",
+        "Sat 2026-11-21 00:00 UTC",
+        "Sun 2026-11-22 00:00 UTC",
+    ),
+    "from a freeze on": (
+        window(LONG, frozen=({"start": "2026-11-22", "end": "2026-11-23"},)),
+        "2026-11-22T09:00+00:00",
+        "Mon 2026-11-23 00:00 UTC",
+        "Wed 2026-11-25 00:00 UTC",
+    ),
+    "after a freeze": (
+        window(LONG, frozen=({"start": "2026-11-22", "end": "2026-11-23"},)),
+        "2026-11-24T09:00+00:00",
+        "Mon 2026-11-23 00:00 UTC",
+        "Wed 2026-11-25 00:00 UTC",
+    ),
+}
+
+
+@pytest.mark.parametrize("row", COMING)
+def test_which_window_comes(row: str) -> None:
+    spec, now, start, end = COMING[row]
+    found = coming(spec, unix(now))
+    assert found is not None
+    assert (moment(found.start, "UTC"), moment(found.end, "UTC")) == (start, end)
+
+
+@pytest.mark.parametrize(
+    "spec", [window(), window(frozen=(CHRISTMAS,)), window(AUTUMN)], ids=["none", "frozen", "past"]
+)
+def test_no_window_comes(spec: WindowSpec) -> None:
+    assert coming(spec, unix("2026-12-20T00:00+00:00")) is None

@@ -1,5 +1,6 @@
 """Everything a surface may import: takes words, returns models, prints and asks nothing."""
 
+from fairlead.app.announce import Announced
 from fairlead.app.facade import Fairlead
 from fairlead.app.ready import Readiness, Status
 from fairlead.app.tools import (
@@ -19,6 +20,7 @@ from fairlead.plan.provision import Provision
 from fairlead.run.runner import DataWish
 
 __all__ = [
+    "Announced",
     "DataWish",
     "Fairlead",
     "LockState",

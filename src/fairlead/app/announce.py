@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from fairlead.checks.window import Stretch, coming, moment
 from fairlead.errors import FairleadError, Halted, NotReady
-from fairlead.model import Deployment, Entry, Event, Message, Plan
+from fairlead.model import Deployment, Entry, Event, Message, Model, Plan, sha256
 from fairlead.notify import words
 from fairlead.notify.outbox import Outbox
 from fairlead.outside.git import working_copy
@@ -22,6 +23,24 @@ PATIENCE = 15.0
 """Seconds that a run waits for GitHub before its first change, and at its end; what is not delivered then waits."""
 TOLD = ("phase", "back", "warning")
 """Kinds of events that a run's issue hears of."""
+
+
+class Announced(Model):
+    """A window that people were told of beforehand."""
+
+    environment: str
+    start: float
+    """Unix time; may be past where it is open."""
+    end: float
+    """Until when a deployment may start."""
+    says: str
+    """Both, in words, by the clocks of the window's zone."""
+    services: tuple[str, ...]
+    called_off: bool = False
+    issue: int = 0
+    """The number of its issue; 0 = nothing new was to be told, or it was not delivered."""
+    waits: str = ""
+    """Why it was not delivered yet; it is kept, and sent by the next run."""
 
 
 class Announcer:
@@ -47,8 +66,71 @@ class Announcer:
             return
         self._run, self._title = run, words.title(plan.project, plan.environment, run)
         self._opening = self._app.secrets.redact(words.opening(plan, run, first))
+        self._window_begins(run)
         self._post("opened", run)
         await self._sent()
+
+    async def window(self, services: list[str], reason: str, *, off: bool = False) -> Announced:
+        """Tell of the window that is open or comes next; told again, what differs is added. `off`: it is called off.
+
+        Raises NotReady where there is no window, nobody to tell, or nothing to call off.
+        """
+        environment, store = self._app.environment, self._app.store
+        if not self._on:
+            raise NotReady(f"{environment.name} tells nobody", f"write `announce: [github]` into {environment.name}")
+        window, now = self._next_window(), self._app.clock.now()
+        run = self._window_name(window)
+        first = store.message(run)
+        if store.message(f"{run} end"):
+            raise NotReady("that window was closed already", "its issue says by whom")
+        if off and first is None:
+            raise NotReady("that window was never announced from this machine", "")
+        start, end = (moment(at, window.span.zone) for at in (window.start, window.end))
+        opening = words.window_opening(
+            self._app.installation.project, environment.name, [f"from: {start}", f"until: {end}"], services, reason
+        )
+        opening = self._app.secrets.redact(opening)
+        title = words.window_title(self._app.installation.project, environment.name, start)
+        told = first or Message(key=run, run=run, at=now, kind="opened", title=title, opening=opening)
+        if off:
+            said = f"**Called off.**\n\n{words.fenced([self._app.secrets.redact(reason)])}"
+            self._outbox.post(told.model_copy(update=_more("closed", f"{run} end", said, good=False)))
+        elif first is None or first.opening == opening:
+            self._outbox.post(told)
+        else:
+            self._outbox.post(told.model_copy(update=_more("comment", f"{run} {sha256(opening)[:12]}", opening)))
+        why = self._app.secrets.redact(await self._outbox.send())
+        return Announced(
+            environment=environment.name,
+            start=window.start,
+            end=window.end,
+            says=f"{start} until {end}",
+            services=tuple(services),
+            called_off=off,
+            issue=self._outbox.number(run),
+            waits=why,
+        )
+
+    def _next_window(self) -> Stretch:
+        spec = self._app.environment.gates.window
+        found = coming(spec, self._app.clock.now()) if spec else None
+        if found is None:
+            says = "no window opens any more" if spec and spec.open else "it has no deployment windows"
+            raise NotReady(f"{self._app.environment.name}: {says}", "write `gates: {window: {open: [...]}}`")
+        return found
+
+    def _window_name(self, window: Stretch) -> str:
+        environment = self._app.environment.name
+        return f"window {self._app.installation.project} {environment} {moment(window.start, 'UTC')}"
+
+    def _window_begins(self, run: str) -> None:
+        """What was announced begins: the run's own issue tells the rest."""
+        spec, now = self._app.environment.gates.window, self._app.clock.now()
+        window = coming(spec, now) if spec else None
+        first = self._app.store.message(self._window_name(window)) if window and window.start <= now else None
+        if first:
+            said = f"Run `{run}` has begun; an issue of its own tells what comes of it."
+            self._outbox.post(first.model_copy(update=_more("closed", f"{first.run} end", said)))
 
     def hear(self, event: Event) -> None:
         """Something has happened in the run; it is told beside it, and never in its way."""
@@ -126,3 +208,8 @@ class Announcer:
             return (await working_copy(self._app.config_path.parent.absolute(), name)).remote
         except FairleadError as error:
             raise NotReady(error.what, error.hint) from error
+
+
+def _more(kind: str, key: str, text: str, *, good: bool = True) -> dict[str, object]:
+    """What a later message of the same issue has of its own; when the issue began is still said in `at`."""
+    return {"kind": kind, "key": key, "text": text, "good": good}

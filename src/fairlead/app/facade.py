@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from fairlead.app.announce import Announcer
+from fairlead.app.announce import Announced, Announcer
 from fairlead.app.data import Data
 from fairlead.app.opening import open_installation
 from fairlead.app.ready import Ready
@@ -241,6 +241,10 @@ class Fairlead:
         if refused := [name for name in chosen if name not in deployable]:
             raise CallError(f"{refused[0]} is verify_only: it is looked at, never deployed")
         return [name for name in deployable if not chosen or name in chosen]
+
+    async def announce(self, names: Iterable[str], reason: str, *, off: bool = False) -> Announced:
+        """Tell of the next deployment window, and of what is meant for it; `off`: that it is called off."""
+        return await self.announcer.window(self._wanted(names), reason, off=off)
 
     # -- changing
 

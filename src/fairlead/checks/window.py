@@ -34,9 +34,9 @@ def check_window(environment: str, window: WindowSpec, now: float) -> Finding:
         return _allowed(environment, window, opened, now)
     zone = frozen.span.zone if frozen else window.open[0].zone
     why = f": {frozen.span.why}" if frozen and frozen.span.why else ""
-    says = f"frozen until {_told(frozen.end, zone)}{why}" if frozen else "outside of all deployment windows"
+    says = f"frozen until {moment(frozen.end, zone)}{why}" if frozen else "outside of all deployment windows"
     following = next_open(window, now)
-    then = f"the next window opens {_told(following, zone)}" if following is not None else "no window opens any more"
+    then = f"the next window opens {moment(following, zone)}" if following is not None else "no window opens any more"
     return Finding(
         check="window",
         subject=environment,
@@ -48,12 +48,10 @@ def check_window(environment: str, window: WindowSpec, now: float) -> Finding:
 
 
 def _allowed(environment: str, window: WindowSpec, opened: Stretch | None, now: float) -> Finding:
-    ends = [opened.end] if opened else []
-    ends += [freeze.start for span in window.frozen if (freeze := _following(span, now, wide=True))]
-    end = min(ends, default=None)
+    end = _end(window, opened, now)
     soon = end is not None and end - now < TARGET
     zone = opened.span.zone if opened else "UTC"
-    says = f"open until {_told(end, zone)}" if end is not None else "no window is set, and nothing is frozen"
+    says = f"open until {moment(end, zone)}" if end is not None else "no window is set, and nothing is frozen"
     return Finding(
         check="window",
         subject=environment,
@@ -62,6 +60,24 @@ def _allowed(environment: str, window: WindowSpec, opened: Stretch | None, now: 
         hint="a deployment that has begun is carried to its end" if soon else "",
         evidence={"now": now, "until": end},
     )
+
+
+def coming(window: WindowSpec, now: float) -> Stretch | None:
+    """The window in which a deployment may start next, the one that is open now first; freezes are cut off."""
+    at = next_open(window, now)
+    opened = within(window.open, at) if at is not None else None
+    if at is None or opened is None:
+        return None
+    frozen = [one.end for span in window.frozen if (one := _last(span, at, wide=True)) and one.end <= at]
+    end = _end(window, opened, at)
+    return Stretch(max([opened.start, *frozen]), opened.end if end is None else end, opened.span)
+
+
+def _end(window: WindowSpec, opened: Stretch | None, at: float) -> float | None:
+    """Until when a deployment may start, from a moment on at which it may; None = for ever."""
+    ends = [opened.end] if opened else []
+    ends += [freeze.start for span in window.frozen if (freeze := _following(span, at, wide=True))]
+    return min(ends, default=None)
 
 
 def within(spans: Iterable[SpanSpec], now: float, *, wide: bool = False) -> Stretch | None:
@@ -124,5 +140,6 @@ def _moments(written: str, zone: str) -> tuple[float, float]:
     return min(both), max(both)
 
 
-def _told(at: float, zone: str) -> str:
+def moment(at: float, zone: str) -> str:
+    """A unix time as clocks in a zone show it: `Sat 2026-11-21 14:00 UTC`."""
     return f"{datetime.fromtimestamp(at, UTC).astimezone(ZoneInfo(zone)):%a %Y-%m-%d %H:%M %Z}"

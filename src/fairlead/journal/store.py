@@ -196,6 +196,10 @@ class Store:
         row = (message.key, environment, message.at, 0.0, None, message.to_json())
         self._write("insert or ignore into outbox values (?, ?, ?, ?, ?, ?)", [row])
 
+    def message(self, key: str) -> Message | None:
+        """The message of that key, delivered or not; None = there was none."""
+        return next(iter(self._read(Message, "select body from outbox where key = ?", key)), None)
+
     def undelivered(self, environment: str) -> list[Message]:
         """Messages that were not delivered, the oldest first."""
         where = "where environment = ? and delivered is null order by at, rowid"

@@ -6,16 +6,17 @@ from fairlead.model.base import Model
 
 
 class Message(Model):
-    """Something to tell about one run, kept until its receiver has said that it arrived."""
+    """Something to tell about one run, or one window, kept until its receiver has said that it arrived."""
 
     key: str
     """Names what it tells, once and for all: what has the same key is never told twice."""
     run: str
+    """Or the window: what has the same is told in one issue."""
     at: float
     """Unix time of what it tells."""
     kind: Literal["opened", "comment", "closed"]
     title: str
-    """Of the issue about the run."""
+    """Of the issue about it."""
     opening: str
     """Its first text: what is going to be done, and how it would be taken back."""
     text: str = ""

@@ -37,6 +37,10 @@ class Outbox:
         """How many messages were not delivered yet."""
         return len(self._store.undelivered(self._environment))
 
+    def number(self, run: str) -> int:
+        """The number of its issue, where something of it was delivered just now; else 0."""
+        return self._issues.get(run, 0)
+
     async def send(self) -> str:
         """Deliver what waits, the oldest first; returns what kept the rest back, empty = nothing waits any more."""
         async with self._sending:

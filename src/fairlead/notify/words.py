@@ -38,6 +38,17 @@ def opening(plan: Plan, run: str, entry: Entry) -> str:
     return "\n\n".join(parts)
 
 
+def window_title(project: str, environment: str, start: str) -> str:
+    """What the issue about a deployment window is called."""
+    return f"deployment window of {project} in {environment}: {start}"
+
+
+def window_opening(project: str, environment: str, times: Sequence[str], services: Sequence[str], reason: str) -> str:
+    """When, until when, what and what for; `times` are lines."""
+    facts = [*times, f"services: {', '.join(services)}", f"reason: {reason}"]
+    return f"`{project}` is going to be deployed to `{environment}`.\n\n{fenced(facts)}"
+
+
 def result(one: Deployment) -> str:
     """How a run has ended."""
     took = f"{one.ended - one.started:.0f} s"

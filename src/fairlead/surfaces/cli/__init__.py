@@ -24,6 +24,7 @@ COMMANDS = {
     "ready": Lazy(f"{_CLI}.look:ready", "Ask all gates: may a deployment start?"),
     "plan": Lazy(f"{_CLI}.change:plan", "Show what a deployment would do, and change nothing"),
     "deploy": Lazy(f"{_CLI}.change:deploy", "Carry out a deployment, watch it, come back if it fails"),
+    "announce": Lazy(f"{_CLI}.tell:announce", "Tell the team when the next deployment window opens, and what for"),
     "adopt": Lazy(f"{_CLI}.change:adopt", "Make a site that is live already the first release of a service"),
     "rollback": Lazy(f"{_CLI}.change:rollback", "Go back to what was live before"),
     "resume": Lazy(f"{_CLI}.change:resume", "Finish or undo a run that was interrupted, from any machine"),

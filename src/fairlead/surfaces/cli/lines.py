@@ -8,7 +8,7 @@ from typing import TextIO
 
 import click
 
-from fairlead.app import Readiness, Status
+from fairlead.app import Announced, Readiness, Status
 from fairlead.model import (
     Backup,
     Beside,
@@ -52,6 +52,15 @@ def _line(status: Seen, what: str, subject: str, says: str, ms: float | None) ->
     sign = click.style(SIGNS[status], fg=COLOURS[status])
     took = f" ({ms:.0f} ms)" if ms is not None else ""
     return f"{sign} {what:<9} {subject}{ascii_path(says)}{took}"
+
+
+def announced(told: Announced) -> list[str]:
+    """When, what, and whether it has arrived."""
+    what = "called off" if told.called_off else ", ".join(told.services)
+    arrived = f"told in issue #{told.issue}" if told.issue else "was told already"
+    if told.waits:
+        arrived = f"not told yet, kept for the next run: {told.waits}"
+    return [f"window of {told.environment}: {told.says}", f"  {what}", f"  {ascii_path(arrived)}"]
 
 
 def findings(found: Iterable[Finding]) -> list[str]:
