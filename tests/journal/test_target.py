@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from pathlib import Path
@@ -24,7 +25,7 @@ from fairlead.journal import (
 )
 from fairlead.journal.pack import pack
 from fairlead.journal.parse import find_answer, refusal
-from fairlead.model import Command, Entry, Receipt, Result, Upload, shell
+from fairlead.model import Command, Entry, Receipt, Result, Upload, sha256, shell
 from support.hosts import RsyncHost, WatchedHost
 
 LINE = encode(Entry(kind="run", plan="p"), 1, 1)
@@ -95,6 +96,29 @@ async def test_a_run_from_its_beginning_to_its_end(host: WatchedHost, home: Path
     state = await target.read("r1")
     assert (state.run, state.status, state.lease_left, state.record) == ("-", "free", 0, LINE + NEXT)
     assert oct((home / ".fairlead/prod").stat().st_mode)[-3:] == "700"
+
+
+async def test_a_run_begins_and_ends_in_one_trip_each(host: WatchedHost) -> None:
+    target = Target(host, "prod")
+    got, raised = await target.begin(b"{}", "n1", 30, "r1", "anna")
+    assert (got.token, got.run, got.fresh, got.idle, raised) == (1, "r1", True, math.inf, True)
+    again, raised = await target.begin(b"{}", "n1", 30, "r1", "anna")
+    assert (again.token, again.fresh, again.idle, raised) == (1, False, 0.0, True)
+    assert (await target.run(1, "1.a.1", soon(), Command(argv=("true",)))).rc == 0
+    assert await target.plan(sha256(b"{}")) == b"{}"
+    with pytest.raises(HeldBy):
+        await target.begin(b"{}", "n2", 30, "r2", "bob")
+    await target.release(1, "r1", True, ttl=30, data=LINE)
+    await target.release(1, "r1", True, ttl=30, data=LINE)  # only the answer was lost
+    state = await target.read("r1")
+    assert (state.run, state.status, state.record) == ("-", "free", LINE)
+
+
+async def test_a_fence_above_the_lock_is_told_to_whoever_begins(host: WatchedHost) -> None:
+    target = Target(host, "prod")
+    await target.raise_fence(7)
+    got, raised = await target.begin(b"{}", "n1", 30, "r1", "anna")
+    assert (got.token, raised) == (8, True), "acquire climbs above the fence that it sees"
 
 
 async def test_list_is_sorted_by_token(held: Target) -> None:

@@ -29,42 +29,55 @@ def put(name: str, content: str):
     return lambda account: (account.dir / name).write_text(content)
 
 
+def since(name: str, seconds: int):
+    def change(account):
+        at = time.time() - seconds
+        os.utime(account.dir / name, (at, at))
+
+    return change
+
+
 ROWS = [
     ("nothing there: read", [], ("read",), r"none"),
     ("nothing there: list", [], ("list",), r"none"),
     ("nothing there: plan", [], ("plan", SHA), r"none"),
     ("nothing there: renew", [], ("renew", 1, "r1", 30), r"none"),
     ("nothing there: run", [], ("run", 1, "1.a.1", 9, "end", 9, 1, 9, 0, "true"), r"none"),
-    ("a free lock is given", [], NEW, r"ok 1 r1 fresh \d+"),
-    ("the same process asks again", [NEW], NEW, r"ok 1 r1 again \d+"),
+    ("a free lock is given", [], NEW, r"ok 1 r1 fresh \d+ -"),
+    ("the same process asks again", [NEW], NEW, r"ok 1 r1 again \d+ 0"),
     ("somebody else holds it", [NEW], ("acquire", "new", "n2", 9, "r2", "bob", 0), r"busy 1 anna (30|2\d) r1"),
     ("held, resume too", [NEW], ("acquire", "resume", "n2", 9, "r1", "bob", 0), r"busy 1 anna (30|2\d) r1"),
     ("lease over: an open run refuses a new one", [NEW, put("lease", LAPSED)],
      ("acquire", "new", "n2", 9, "r2", "bob", 0), r"open r1 1"),
     ("lease over: the open run may be taken", [NEW, put("lease", LAPSED)],
-     ("acquire", "resume", "n2", 9, "r1", "bob", 0), r"ok 2 r1 fresh \d+"),
+     ("acquire", "resume", "n2", 9, "r1", "bob", 0), r"ok 2 r1 fresh \d+ [0-9]"),
     ("lease over: another run cannot be resumed", [NEW, put("lease", LAPSED)],
      ("acquire", "resume", "n2", 9, "r7", "bob", 0), r"open r1 1"),
     ("lease lost: as over", [NEW, lambda a: (a.dir / "lease").unlink()],
-     ("acquire", "resume", "n2", 9, "r1", "bob", 0), r"ok 2 r1 fresh \d+"),
+     ("acquire", "resume", "n2", 9, "r1", "bob", 0), r"ok 2 r1 fresh \d+ [0-9]"),
     ("lease of another token: as over", [NEW, put("lease", "7 99999999999 30\n")],
-     ("acquire", "resume", "n2", 9, "r1", "bob", 0), r"ok 2 r1 fresh \d+"),
+     ("acquire", "resume", "n2", 9, "r1", "bob", 0), r"ok 2 r1 fresh \d+ [0-9]"),
     ("lease torn: as over", [NEW, put("lease", "1 9999")],
-     ("acquire", "resume", "n2", 9, "r1", "bob", 0), r"ok 2 r1 fresh \d+"),
+     ("acquire", "resume", "n2", 9, "r1", "bob", 0), r"ok 2 r1 fresh \d+ [0-9]"),
     ("the clock went back", [NEW, put("lease", "1 99999999999 30\n"), ("acquire", "new", "n2", 9, "r2", "bob", 0)],
      ("acquire", "new", "n2", 9, "r2", "bob", 0), r"busy 1 anna (30|2\d) r1"),
     ("released, kept open: resume", [NEW, ("release", 1, "r1", "keep")],
-     ("acquire", "resume", "n2", 9, "r1", "bob", 0), r"ok 2 r1 fresh \d+"),
+     ("acquire", "resume", "n2", 9, "r1", "bob", 0), r"ok 2 r1 fresh \d+ [0-9]"),
     ("released, kept open: new", [NEW, ("release", 1, "r1", "keep")],
      ("acquire", "new", "n2", 9, "r2", "bob", 0), r"open r1 1"),
     ("released, done: new", [NEW, ("release", 1, "r1", "done")],
-     ("acquire", "new", "n2", 9, "r2", "bob", 0), r"ok 2 r2 fresh \d+"),
+     ("acquire", "new", "n2", 9, "r2", "bob", 0), r"ok 2 r2 fresh \d+ [0-9]"),
     ("released, done: nothing to resume", [NEW, ("release", 1, "r1", "done")],
      ("acquire", "resume", "n2", 9, "r1", "bob", 0), r"open - 1"),
-    ("anew: the owner climbs", [NEW], ("acquire", "anew", "n1", 9, "r1", "anna", 0), r"ok 2 r1 fresh \d+"),
-    ("anew: above what was met elsewhere", [NEW], ("acquire", "anew", "n1", 9, "r1", "anna", 9), r"ok 10 r1 fresh \d+"),
+    ("anew: the owner climbs", [NEW], ("acquire", "anew", "n1", 9, "r1", "anna", 0), r"ok 2 r1 fresh \d+ [0-9]"),
+    ("anew: above what was met elsewhere", [NEW],
+     ("acquire", "anew", "n1", 9, "r1", "anna", 9), r"ok 10 r1 fresh \d+ [0-9]"),
     ("anew: not the owner", [NEW], ("acquire", "anew", "n2", 9, "r1", "bob", 0), r"fenced 1 held r1"),
-    ("the lock was deleted: above the fence", [NEW, lambda a: (a.dir / "lock").unlink()], NEW, r"ok 2 r1 fresh \d+"),
+    ("the lock was deleted: above the fence", [NEW, lambda a: (a.dir / "lock").unlink()], NEW, r"ok 2 r1 fresh \d+ -"),
+    ("nobody held the lock for a while", [NEW, ("release", 1, "r1", "done"), since("lock", 100)],
+     ("acquire", "new", "n2", 9, "r2", "bob", 0), r"ok 2 r2 fresh \d+ 1(00|0\d)"),
+    ("the lock was given back in the future", [NEW, ("release", 1, "r1", "done"), since("lock", -100)],
+     ("acquire", "new", "n2", 9, "r2", "bob", 0), r"ok 2 r2 fresh \d+ 0"),
     ("unknown mode", [NEW, ("release", 1, "r1", "done")], ("acquire", "x", "n", 9, "r1", "b", 0), r"usage"),
     ("lock cut off", [NEW, put("lock", "1 1 held n1 r1 an")], NEW, r"corrupt lock"),
     ("lock empty", [NEW, put("lock", "")], ("renew", 1, "r1", 9), r"corrupt lock"),
@@ -94,6 +107,10 @@ ROWS = [
     ("forget the open run", [NEW], ("forget", "r1"), r"open r1 1"),
     ("forget a run that is not there", [NEW], ("forget", "r7"), r"ok"),
     ("raise", [NEW], RAISE, r"ok 0 \d+"),
+    ("raise: with the holder's token", [NEW], ("raise", "@n1", 0, 1, 5), r"ok 0 \d+"),
+    ("raise: with the token of somebody who does not hold it", [NEW], ("raise", "@n2", 0, 1, 5), r"fenced 1 held"),
+    ("raise: with the token of who gave it back", [NEW, ("release", 1, "r1", "done")], ("raise", "@n1", 0, 1, 5),
+     r"fenced 1 free"),
     ("raise: again", [NEW, RAISE], RAISE, r"ok 0 \d+"),
     ("raise: an account that never saw us", [], RAISE, r"ok 0 \d+"),
     ("raise: below the fence", [("raise", 7, 0, 1, 5)], RAISE, r"fenced 7 open"),
@@ -210,7 +227,7 @@ def test_state_shows_lock_lease_fence_receipts_and_record(account: ShellAccount)
 
 def test_a_lease_never_ends_later_than_its_holder_was_told(plain: ShellAccount) -> None:
     for call in (NEW, ("renew", 1, "r1", 30), (*APPEND, LINE)) * 3:
-        told = int(ask(plain, call).answer.split()[-1])
+        told = int(re.findall(r"\d{9,}", ask(plain, call).answer)[-1])
         assert (plain.dir / "lease").read_text() == f"1 {told + 30} 30\n"
 
 

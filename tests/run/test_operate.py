@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -130,6 +132,38 @@ async def test_where_nothing_is_open_nothing_is_done(tmp_path: Path, verb: str) 
         else:
             assert await getattr(operate, verb)("t", HERE, here.context(), reason="x") is None
         assert not (here.home() / ".fairlead/t").exists(), "a look has claimed something"
+
+
+AT_ONCE: dict[str, tuple[float, float | None, bool]] = {
+    "nobody was ever there": (1.0, None, False),
+    "the last run was long before": (1.0, 100.0, False),
+    "the plan is too old": (operate.YOUNG + 1, None, True),
+    "another run was there since": (5.0, 3.0, True),
+    "another run may have been there since": (5.0, 5.0, True),
+}
+"""How many seconds ago the plan's first look was, how long nobody has held the lock, and whether it is made again."""
+
+
+@pytest.mark.parametrize(("ago", "idle", "again"), AT_ONCE.values(), ids=AT_ONCE)
+async def test_a_plan_made_a_moment_ago_is_not_made_again(
+    tmp_path: Path, ago: float, idle: float | None, again: bool
+) -> None:
+    async with site(tmp_path, [small("a")]) as here:
+        made: list[int] = []
+
+        async def replan() -> Plan:
+            made.append(1)
+            return here.plan
+
+        if idle is not None:
+            async with here.held("r0") as (session, _):
+                await session.release(done=True)
+            at = time.time() - idle
+            os.utime(here.home() / ".fairlead/t/lock", (at, at))
+        looked = here.clock.monotonic() - ago
+        context = here.context()
+        done = await operate.deploy(here.plan, context, reason="", watch=False, replan=replan, looked=looked)
+        assert (done.state, bool(made)) == ("done", again)
 
 
 async def test_ground_that_moved_between_plan_and_lock(tmp_path: Path) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fairlead.errors import Fenced, Halted
+from fairlead.journal.target import Target
 from fairlead.model import Command, Entry, Step
+from fairlead.outside.local import LocalHost
 from fairlead.run.runner import Runner, WayBack
 from fairlead.run.session import Session
 from support.small import DO, HERE, PROBE, THERE, OnceLost, Site, accounts, site, small, stands
@@ -102,13 +105,73 @@ async def test_back_from_every_state(tmp_path: Path, record: str, alone: bool) -
                 assert session.fact(step).state == "undone"
 
 
+@pytest.mark.parametrize("sees", SEES)
+@pytest.mark.parametrize("record", FORWARD)
+async def test_staging_from_every_state(tmp_path: Path, record: str, sees: str) -> None:
+    """Two steps of one service, of which the first stands there: both are asked beforehand, in one trip."""
+    first = small("first", phase="stage", service="api", do=FAILS if record == "failed" else DO)
+    steps = [first, small("second", phase="stage", service="api")]
+    async with site(tmp_path, steps) as here, here.held() as (session, runner):
+        await reach(session, here, first, record, sees)
+        ended = await led(runner.stage())
+        wanted = FORWARD[record][SEES.index(sees)]
+        assert f"{ended}: {here.ran('first')}".strip() == wanted
+        assert here.ran("second") == ("do" if ended == "ok" else "")
+        if ended == "ok":
+            assert session.fact(steps[1]).state == "done" and session.fact(steps[1]).attempts == 1
+
+
+async def test_what_was_announced_and_never_begun_is_not_undone(tmp_path: Path) -> None:
+    steps = [small("first", phase="stage", service="api", do=FAILS), small("second", phase="stage", service="api")]
+    async with site(tmp_path, steps) as here, here.held() as (session, runner):
+        assert await led(runner.stage()) == "back"
+        assert session.fact(steps[1]).state == "begun"
+        assert await led(runner.back("it failed")) == "ok"
+        assert (here.ran("first"), here.ran("second")) == ("do", "")
+        assert session.fact(steps[1]).state == "undone"
+
+
+async def test_staging_looks_and_announces_once_for_each_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [
+        small(f"{service}.{word}", host=host, phase="stage", service=service)
+        for host in (HERE, THERE)
+        for service in (f"{host}1", f"{host}2")
+        for word in ("up", "put")
+    ]
+    async with site(tmp_path, steps) as here, here.held() as (_, runner):
+        looks, words = [], []
+        run, append = LocalHost.run, Target.append
+
+        async def looked(host: LocalHost, command: Command, **more: Any) -> Any:
+            looks.append(host.account.name)
+            return await run(host, command, **more)
+
+        async def written(target: Target, *told: Any) -> int:
+            words.append(told[-1])
+            return await append(target, *told)
+
+        monkeypatch.setattr(LocalHost, "run", looked)
+        monkeypatch.setattr(Target, "append", written)
+        assert await led(runner.stage()) == "ok"
+        assert sorted(looks) == [HERE, THERE]
+        assert [data.count(b'"kind":"intent"') for data in words] == [len(steps)]
+        assert {here.ran(step.id, step.host) for step in steps} == {"do"}
+
+
 async def test_programs_that_are_too_long_together_go_one_after_the_other(tmp_path: Path) -> None:
     """Linux takes no argument of more than 128 KB, and one trip is one line."""
     padding = "\n: " + "x" * 90_000
-    long = small("s", do=DO + padding, probe=padding + "\n" + PROBE)
-    async with site(tmp_path, [long]) as here, here.held() as (session, runner):
+    long, *several = (
+        small(name, do=DO + padding, probe=padding + "\n" + PROBE, phase=phase)
+        for name, phase in (("s", "activate"), ("s1", "stage"), ("s2", "stage"), ("s3", "stage"))
+    )
+    async with site(tmp_path, [*several, long]) as here, here.held() as (session, runner):
+        assert await led(runner.stage()) == "ok"
         assert await led(runner.forward(long, alone=True)) == "ok"
-        assert here.ran("s") == "do" and session.fact(long).state == "done"
+        assert {here.ran(step.id) for step in (long, *several)} == {"do"}
+        assert session.fact(long).state == session.fact(several[2]).state == "done"
 
 
 async def test_an_undo_counts_only_when_the_probe_says_before(tmp_path: Path) -> None:

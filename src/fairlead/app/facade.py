@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -91,6 +92,8 @@ class Fairlead:
     """Makes the plan that was made last, if it takes something back, from what is on the hosts now."""
     silent: set[str] = field(default_factory=set, init=False)
     """Hosts that did not answer when a plan was made: asking them again would only take as long again."""
+    _looked: float = field(default=-math.inf, init=False)
+    """The clock's monotonic time before the first look of the plan that was made last."""
     _known: bool = field(default=False, init=False)
     """The run's end stands in the local history."""
 
@@ -177,6 +180,7 @@ class Fairlead:
         wanted = self._wanted(services)
         used = [self.environment.services[name] for name in wanted]
         copy = await self._copy()
+        self._looked = self.clock.monotonic()
         places = dict.fromkeys([self.environment.lock_host, *(service.host for service in used)])
         reached = all_or_errors(self._reach(name) for name in places)
         if any(service.source and service.source.build for service in used):
@@ -249,9 +253,18 @@ class Fairlead:
     # -- changing
 
     async def deploy(
-        self, plan: Plan, *, reason: str = "", watch: bool = True, passed: Passed = NOBODY_ASKED
+        self,
+        plan: Plan,
+        *,
+        reason: str = "",
+        watch: bool = True,
+        passed: Passed = NOBODY_ASKED,
+        at_once: bool = False,
     ) -> Deployment:
-        """Carry out a plan that a person has approved; `passed` is what its record says of the gates."""
+        """Carry out a plan that a person has approved; `passed` is what its record says of the gates.
+
+        `at_once`: it was made by `plan` just now, and nobody was waited for since.
+        """
         if plan.environment != self.environment.name or plan.project != self.installation.project:
             raise Refused(f"this plan is for {plan.project}/{plan.environment}", "make one for this environment")
 
@@ -259,7 +272,9 @@ class Fairlead:
             return await self.again(plan)
 
         context = replace(self._context(), passed=passed)
-        deployment = await self._run(operate.deploy(plan, context, reason=reason, watch=watch, replan=replan))
+        looked = self._looked if at_once else -math.inf
+        work = operate.deploy(plan, context, reason=reason, watch=watch, replan=replan, looked=looked)
+        deployment = await self._run(work)
         await asyncio.to_thread(self.artifacts.keep_newest, KEEP_ARTIFACTS)
         return deployment
 

@@ -58,6 +58,8 @@ class Acquired:
     """False: we had it already, and only the answer was lost."""
     now: int
     """Unix time by the host's clock, before the lease was written."""
+    idle: float = 0.0
+    """Seconds for which nobody had held the lock: whole ones, so that it was longer. 0 = not known."""
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from fairlead.errors import Damaged, FairleadError, Halted, Lost, Unreachable
-from fairlead.journal.answers import Done, FencedBy, HeldBy, OpenRunOf, RunHead, State, Stuck, TooLate
+from fairlead.journal.answers import Acquired, Done, FencedBy, HeldBy, OpenRunOf, RunHead, State, Stuck, TooLate
 from fairlead.journal.record import read_line
 from fairlead.model import Receipt, RecordLine
 
@@ -43,6 +44,21 @@ def find_answer(output: str) -> Answer | None:
         return None
     words = line.split()
     return Answer(words[1], tuple(words[2:]), output[:start]) if len(words) > 1 else None
+
+
+def find_answers(output: str) -> list[Answer]:
+    """The answers of several verbs in one call, in their order, where none of them prints anything else."""
+    found: list[Answer] = []
+    while (answer := find_answer(output)) is not None:
+        found.insert(0, answer)
+        output = answer.body
+    return found
+
+
+def read_acquired(answer: Answer) -> Acquired:
+    """Read the answer of `acquire`."""
+    idle = math.inf if answer.args[4] == "-" else float(answer.number(4))
+    return Acquired(answer.number(0), answer.args[1], answer.args[2] == "fresh", answer.number(3), idle)
 
 
 def read_done(answer: Answer) -> Done:

@@ -6,10 +6,10 @@ import asyncio
 import importlib.resources
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from math import ceil, floor
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from fairlead.errors import CallError, Damaged, Halted, Lost
 from fairlead.journal.answers import (
@@ -26,10 +26,22 @@ from fairlead.journal.answers import (
     TooLate,
 )
 from fairlead.journal.pack import pack
-from fairlead.journal.parse import Answer, find_answer, read_done, read_files, read_heads, read_state, refusal
+from fairlead.journal.parse import (
+    Answer,
+    find_answer,
+    find_answers,
+    read_acquired,
+    read_done,
+    read_files,
+    read_heads,
+    read_state,
+    refusal,
+)
 from fairlead.model import IDENTITY_FILE, Command, Patch, Result, Upload, as_where, sha256, shell
 from fairlead.model.tree import BYTECODE
 from fairlead.outside.host import Host
+
+T = TypeVar("T")
 
 __all__ = [
     "SCRIPT",
@@ -49,6 +61,8 @@ __all__ = [
 ]
 
 SCRIPT = importlib.resources.files("fairlead.journal").joinpath("target.sh").read_text()
+GRACE, WAIT = 5.0, 30.0
+"""Seconds that changes of others have after TERM, and after KILL, before they count as stuck."""
 PATIENCE = (0.2, 1.0)
 """Seconds before a call that is safe to repeat is repeated."""
 
@@ -101,8 +115,24 @@ class Target:
         Raises `HeldBy`, `OpenRunOf`, `FencedBy` (anew: not the owner any more).
         """
         words = (mode, _word(nonce), ttl, _word(run), as_word(who), minimum)
-        answer = await self._surely("acquire", *words)
-        return Acquired(answer.number(0), answer.args[1], answer.args[2] == "fresh", answer.number(3))
+        return read_acquired(await self._surely("acquire", *words))
+
+    async def begin(self, plan: bytes, nonce: str, ttl: int, run: str, who: str) -> tuple[Acquired, bool]:
+        """`store` the plan, `acquire` the lock for a new run and `raise_fence` with its token, in one trip.
+
+        Returns what `acquire` would, and whether the fence was raised: where it was not, asking for it tells why.
+        Raises as `acquire`.
+        """
+        total = ceil(GRACE) + ceil(WAIT)
+        verbs = (
+            ("store", sha256(plan), len(plan)),
+            ("acquire", "new", _word(nonce), ttl, _word(run), as_word(who), 0),
+            ("raise", f"@{nonce}", 0, ceil(GRACE), total),
+        )
+        answers = await self._all_surely(verbs, stdin=plan, timeout=total + 60.0)
+        for answer in answers[:2]:
+            self._checked(answer, "ok")
+        return read_acquired(answers[1]), len(answers) == len(verbs) and answers[2].word == "ok"
 
     async def renew(self, token: int, run: str, ttl: int) -> int:
         """Hold the lock for `ttl` seconds from now; returns the host's now. Raises `FencedBy`."""
@@ -113,13 +143,22 @@ class Target:
         answer = await self._surely("append", token, _word(run), ttl, len(data), stdin=data)
         return answer.number(0)
 
-    async def release(self, token: int, run: str, done: bool) -> None:
-        """Give the lock back; `done` closes the run, otherwise it stays open for anybody. Raises `FencedBy`."""
-        answer = await self._surely("release", token, _word(run), "done" if done else "keep", allow=("fenced",))
-        if answer.word == "fenced" and answer.args[:2] != (str(token), "free"):  # free: only our answer was lost
+    async def release(self, token: int, run: str, done: bool, *, ttl: int = 0, data: bytes = b"") -> None:
+        """Give the lock back; `done` closes the run, otherwise it stays open for anybody. Raises `FencedBy`.
+
+        `data`: last lines for its record, as for `append`, in the same trip.
+        """
+        last = [("append", token, _word(run), ttl, len(data))] if data else []
+        answers = await self._all_surely(
+            [*last, ("release", token, _word(run), "done" if done else "keep")], stdin=data
+        )
+        answer = answers[-1]
+        if answer.word != "fenced":
+            self._checked(answer, "ok")
+        elif answer.word == "fenced" and answer.args[:2] != (str(token), "free"):  # free: only our answer was lost
             raise refusal(self.host.account.name, answer)
 
-    async def raise_fence(self, token: int, patience: float = 0, grace: float = 5, wait: float = 30) -> Raised:
+    async def raise_fence(self, token: int, patience: float = 0, grace: float = GRACE, wait: float = WAIT) -> Raised:
         """Refuse every lower token from now on; end or await what still runs of them.
 
         `patience` seconds go by before anything is ended, `grace` more before it is killed, `wait` more until it
@@ -262,12 +301,21 @@ class Target:
         self, verb: str, *words: object, stdin: bytes = b"", timeout: float = 30.0, allow: Iterable[str] = ()
     ) -> Answer:
         """Ask what may be asked twice, until there is an answer."""
-        for pause in PATIENCE:
-            try:
-                return self._checked(await self._ask(verb, *words, stdin=stdin, timeout=timeout), "ok", *allow)
-            except Lost:
-                await asyncio.sleep(pause)
-        return self._checked(await self._ask(verb, *words, stdin=stdin, timeout=timeout), "ok", *allow)
+
+        async def ask() -> Answer:
+            return self._checked(await self._ask(verb, *words, stdin=stdin, timeout=timeout), "ok", *allow)
+
+        return await _until_heard(ask)
+
+    async def _all_surely(
+        self, verbs: Sequence[tuple[object, ...]], *, stdin: bytes, timeout: float = 30.0
+    ) -> Sequence[Answer]:
+        """The answers of verbs that may be asked twice, each asked where the one before it said ok: at least one."""
+
+        async def ask() -> Sequence[Answer]:
+            return find_answers(await self._told(verbs, stdin=stdin, beat=0.0, timeout=timeout))
+
+        return await _until_heard(ask)
 
     def _checked(self, answer: Answer, *good: str) -> Answer:
         if answer.word in good:
@@ -276,10 +324,16 @@ class Target:
 
     async def _ask(self, verb: str, *words: object, stdin: bytes = b"", beat: float = 0.0, timeout: float) -> Answer:
         """One trip; a second and third where the account does not have the script yet."""
-        script = shlex.quote(self._script)
-        line = f"[ -e {script} ] || {{ echo 'fl1 noscript'; exit 1; }}; exec " + _line(
-            ("sh", self._script, verb, self._folder, *words)
-        )
+        told = await self._told([(verb, *words)], stdin=stdin, beat=beat, timeout=timeout)
+        answer = find_answer(told)
+        assert answer is not None  # noqa: S101 - something was told
+        return answer
+
+    async def _told(self, verbs: Sequence[tuple[object, ...]], *, stdin: bytes, beat: float, timeout: float) -> str:
+        """What the script printed, an answer at its end. Raises `Lost` where there is none."""
+        there = f"[ -e {shlex.quote(self._script)} ] || {{ echo 'fl1 noscript'; exit 1; }}; "
+        calls = [_line(("sh", self._script, verb, self._folder, *words)) for verb, *words in verbs]
+        line = there + " && ".join([*calls[:-1], f"exec {calls[-1]}"])
         result = await self.host.call(line, stdin=stdin, beat=beat, timeout=timeout)
         answer = find_answer(result.stdout)
         if answer and answer.word == "noscript":
@@ -287,9 +341,9 @@ class Target:
             result = await self.host.call(line, stdin=stdin, beat=beat, timeout=timeout)
             answer = find_answer(result.stdout)
         if answer is None:
-            raise self._lost(verb, result)
+            raise self._lost(str(verbs[-1][0]), result)
         self._installed = True
-        return answer
+        return result.stdout
 
     async def _install(self) -> None:
         """Under the hash of its own text, whole or not at all: a shell reads its script while it runs it."""
@@ -304,6 +358,16 @@ class Target:
         said = "" if verb in ("run", "step") else result.last_words  # a change's own output may hold anything
         what = f"{self.host.account.name} did not say what became of {_VERBS.get(verb, verb)}"
         return Lost(f"{what}: {said}" if said else what, hint="fairlead resume")
+
+
+async def _until_heard(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again, after a while, where it is not known what became of it."""
+    for pause in PATIENCE:
+        try:
+            return await ask()
+        except Lost:
+            await asyncio.sleep(pause)
+    return await ask()
 
 
 def _line(words: Iterable[object]) -> str:

@@ -361,8 +361,9 @@ cd "$dir" 2>/dev/null || no none
 
 case $verb in
 
-# acquire new|resume|anew NONCE TTL RUN WHO MINIMUM -> ok TOKEN RUN fresh|again NOW | busy | open | fenced
+# acquire new|resume|anew NONCE TTL RUN WHO MINIMUM -> ok TOKEN RUN fresh|again NOW IDLE | busy | open | fenced
 # new: nothing may be open. resume: RUN must be the open one. anew: the owner gives itself a higher token.
+# IDLE: whole seconds since the lock was last taken or given back; 0 also where that is not known, - = it never was.
 acquire)
     mode=$1 nonce=$2 ttl=$3 run=$4 who=$5 minimum=$6
     word "$nonce" && num "$ttl" && word "$run" && word "$who" && num "$minimum" || no usage
@@ -370,7 +371,7 @@ acquire)
     load
     if [ "$lock_state $lock_nonce" = "held $nonce" ] && [ "$mode" != anew ]; then    # our answer was lost
         lease "$lock_token" "$ttl" || no disk lease
-        say ok "$lock_token" "$lock_run" again "$now"
+        say ok "$lock_token" "$lock_run" again "$now" 0
         exit
     fi
     if [ "$mode" = anew ]; then
@@ -390,9 +391,14 @@ acquire)
     [ "$fence_token" -le "$token" ] || token=$fence_token
     [ "$minimum" -le "$token" ] || token=$minimum
     token=$((token + 1))
+    idle=-
+    if [ -e lock ]; then
+        changed=$(stat -c %Y lock 2>/dev/null) && num "$changed" || changed=$now
+        idle=$((now > changed ? now - changed : 0))
+    fi
     # The fence first: a token that only the lock knew could be given out a second time.
     put fence "$token closed" && put lock "1 $token held $nonce $run $who" && lease "$token" "$ttl" || no disk lock
-    say ok "$token" "$run" fresh "$now"
+    say ok "$token" "$run" fresh "$now" "$idle"
     ;;
 
 # renew TOKEN RUN TTL -> ok NOW | fenced. A lapsed lease that nobody took may be renewed.
@@ -494,15 +500,21 @@ forget)
     say ok
     ;;
 
-# raise TOKEN PATIENCE GRACE WAIT -> ok SIGNALS NOW | stuck pg/ID:PID ... | fenced
+# raise TOKEN|@NONCE PATIENCE GRACE WAIT -> ok SIGNALS NOW | stuck pg/ID:PID ... | fenced
 # Close the fence for everybody below TOKEN, end or await what they still run, open it for TOKEN. After `stuck` the
 # fence stays closed, and raise may be asked again. TERM after PATIENCE seconds, KILL after GRACE more, WAIT in all;
 # `waited` is whole seconds of a clock that may tick at once, so only more than n proves that n have gone by.
 raise)
     token=$1 patience=$2 grace=$3 wait=$4
-    num "$token" && num "$patience" && num "$grace" && num "$wait" || no usage
     mutex
     load
+    case $token in
+    @*)                                     # for the token of the holder, in the same trip as its `acquire`
+        [ "$lock_state @$lock_nonce" = "held $token" ] || no fenced "$lock_token $lock_state"
+        token=$lock_token
+        ;;
+    esac
+    num "$token" && num "$patience" && num "$grace" && num "$wait" || no usage
     [ "$token" -ge "$fence_token" ] || no fenced "$fence_token $fence_state"
     if [ "$fence_token $fence_state" = "$token open" ]; then
         say ok 0 "$now"

@@ -5,7 +5,7 @@ from fairlead.model.backup import Backup
 from fairlead.model.base import Model, canonical, sha256
 from fairlead.model.beside import Beside
 from fairlead.model.check import Check, CommandCheck, DatabaseCheck, HttpCheck, PortCheck, TreeCheck
-from fairlead.model.command import Command, Result, SecretRef, shell
+from fairlead.model.command import Command, Result, SecretRef, shell, together
 from fairlead.model.deployment import Deployment, ErrorShare, Event, Report, Sample, StepTime
 from fairlead.model.drill import Drill, drills_in_words
 from fairlead.model.finding import Finding, Status, blockers, why_not
@@ -94,6 +94,7 @@ __all__ = [
     "shell",
     "step_fact",
     "summed_up",
+    "together",
     "turned",
     "why_not",
     "worst",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Model(BaseModel):
     """A word of Fairlead: frozen, JSON both ways, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no blanks, so that equal words have equal text and equal hashes."""

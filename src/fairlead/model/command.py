@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from fairlead.model.base import Model
@@ -57,3 +57,24 @@ class Result(Model):
 def shell(script: str, *args: str, cwd: str = "", timeout: float = 60.0) -> Command:
     """A POSIX shell script as a command; `args` are $1, $2, ...: values never become part of the script's text."""
     return Command(argv=("sh", "-c", script, "fairlead", *args), cwd=cwd, timeout=timeout)
+
+
+_TOGETHER = """\
+number=0
+while [ $# -gt 0 ]; do
+  number=$((number + 1))
+  (said=$(timeout "$1" sh -c "$2" 2>/dev/null </dev/null) || said=
+  set -f; set -- $said; [ $# -eq 0 ] || shift $(($# - 1)); printf '%s %s\\n' "$number" "${1-}") &
+  shift 2
+done
+wait
+"""
+
+
+def together(commands: Sequence[Command]) -> Command:
+    """Commands without input, at once and in one trip. It prints `N WORD` for each: its number from 1, its last word.
+
+    A command that failed, or whose own time was over, has no word.
+    """
+    words = (word for one in commands for word in (f"{one.timeout:g}", str(one)))
+    return shell(_TOGETHER, *words, timeout=max(one.timeout for one in commands) + 10.0)

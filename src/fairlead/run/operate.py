@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets as randomness
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 from fairlead.errors import Damaged, FairleadError, Fenced, Halted, Moved
 from fairlead.journal.history import deployment_of
-from fairlead.journal.target import HeldBy, State
+from fairlead.journal.target import Acquired, HeldBy, State
 from fairlead.model import (
     NOBODY_ASKED,
     Deployment,
@@ -41,6 +42,8 @@ from fairlead.run.watch import Watch
 
 OBSERVE_EVERY = 0.5
 """Seconds between two looks at every service while it is being switched: the resolution of measured downtime."""
+YOUNG = 10.0
+"""Seconds for which a plan's looks count as taken now, if no other run was there meanwhile."""
 KEEP_RUNS = 50
 """How many records of runs the lock host keeps."""
 
@@ -84,26 +87,42 @@ def new_run_id(now: float) -> str:
 
 
 async def deploy(
-    plan: Plan, ctx: Context, *, reason: str, watch: bool, replan: Callable[[], Awaitable[Plan]]
+    plan: Plan,
+    ctx: Context,
+    *,
+    reason: str,
+    watch: bool,
+    replan: Callable[[], Awaitable[Plan]],
+    looked: float = -math.inf,
 ) -> Deployment:
     """Carry out an approved plan. Returns a deployment that is `done` or came `back`.
+
+    `looked`: the clock's monotonic time before the plan's first look, where it went on from there without a pause. If
+    that was moments ago, and no other run was there since, the hosts need not be looked at a second time.
 
     Raises Busy or OpenRun when it must not start, Moved when the ground is no longer what the plan was made for,
     Fenced when somebody took over, Halted when a human is needed; then the run stays open.
     """
     session = _session(ctx, plan.environment, plan.lock_host)
-    await (await session.target(plan.lock_host)).store(plan.to_json().encode())
-    await session.acquire("new", new_run_id(ctx.clock.now()), plan.lease)
+    held = await session.begin(plan.to_json().encode(), new_run_id(ctx.clock.now()), plan.lease)
     async with _guarded(session, ctx):
         await session.raise_fences(plan.hosts)
-        await session.read()
-        now, first = await both(replan(), _first_line(plan, ctx, reason))
+        if _nothing_between(held, looked, ctx):
+            now, first = plan, await _first_line(plan, ctx, reason)
+        else:
+            now, first = await both(replan(), _first_line(plan, ctx, reason))
         if now.hash != plan.hash:
             await session.release(done=True)
             raise Moved("what is on the servers is no longer what the plan was made for", "make and approve a new plan")
         await session.append(first)
         await ctx.begun(session.run, plan, first)
         return await _saying_what_is_live(plan, session, ctx, _lead(plan, session, ctx, watch=watch))
+
+
+def _nothing_between(held: Acquired, looked: float, ctx: Context) -> bool:
+    """What the plan was made for is as young as a second look would be after a slow one, and no run was there since."""
+    ago = ctx.clock.monotonic() - looked
+    return ago < YOUNG and held.idle > ago + 1.0
 
 
 async def _first_line(plan: Plan, ctx: Context, reason: str) -> Entry:
@@ -319,9 +338,9 @@ async def _back(plan: Plan, session: Session, runner: Runner, ctx: Context, turn
 
 
 async def _end(plan: Plan, session: Session, ctx: Context, verdict: str) -> Deployment:
-    await session.append(Entry.model_validate({"kind": "end", "verdict": verdict, "who": ctx.who}))
-    ctx.ended(session.run, session.lines, plan)
+    session.later(Entry.model_validate({"kind": "end", "verdict": verdict, "who": ctx.who}))
     await asyncio.gather(session.release(done=True), _forget_old_runs(session, ctx))
+    ctx.ended(session.run, session.lines, plan)
     ctx.tell("end", "done" if verdict == "done" else "everything is back as it was", ok=True)
     return deployment_of(session.run, session.lines, plan)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import textwrap
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,10 +24,11 @@ from fairlead.model import (
     Where,
     as_where,
     blockers,
+    together,
     why_not,
 )
 from fairlead.outside.clock import Clock
-from fairlead.run.session import Session
+from fairlead.run.session import ONE_LINE, Session
 from fairlead.run.table import Move, move
 
 DataWish = Literal["", "all", "migrated", "none"]
@@ -104,8 +106,32 @@ class Runner:
         await self._climbing(self._stage)
 
     async def _stage(self) -> None:
+        await self._look_ahead(self._steps("stage"))
         await _all_or_first_error(self._lane(lane) for lane in _lanes(self._steps("stage")))
         await self._must_be_ok(self.plan.staged, "after staging", patience=0)
+
+    async def _look_ahead(self, steps: list[Step]) -> None:
+        """Ask where steps stand that were never begun, a host in one trip, and record all that will be done in one.
+
+        What stands `before` stays there until it is done here: nobody else changes anything behind this fence.
+        """
+        self._heed_stop()
+        new = [step for step in steps if self.session.fact(step).state == "none" and step.probe.stdin is None]
+        several = {host: [step for step in new if step.host == host] for host in {step.host for step in new}}
+        seen = await asyncio.gather(*(self._probes(host, mine) for host, mine in several.items()))
+        await self.session.intend(step for step in new if any(one.get(step.id) == "before" for one in seen))
+
+    async def _probes(self, name: str, steps: list[Step]) -> dict[str, Where]:
+        """Where these steps on one account stand, by step."""
+        host, command = await self.session.hosts.get(name), together([step.probe for step in steps])
+        if len(shlex.join(command.argv)) > ONE_LINE:
+            half = len(steps) // 2
+            if not half:
+                return {}  # it is asked alone, when its turn comes
+            return {**await self._probes(name, steps[:half]), **await self._probes(name, steps[half:])}
+        result = await host.run(command)
+        words = dict(line.split(" ", 1) for line in result.stdout.splitlines() if " " in line)
+        return {step.id: as_where(words.get(str(number), "")) for number, step in enumerate(steps, 1)}
 
     async def _lane(self, steps: list[Step]) -> None:
         for step in steps:
@@ -172,6 +198,8 @@ class Runner:
 
     async def _try(self, step: Step, *, alone: bool) -> tuple[Done | None, Where]:
         """Look where the step stands, and do it where the table says so: what came of it, and what was seen."""
+        if self.session.is_intended(step):
+            return await self._change(step, "do", alone=alone), "before"
         fact = self.session.fact(step)
         if self.session.joins_its_probe(step, alone=alone) and move(fact, "before", "forward") == "do":
             done = await self._probe_and_do(step)

@@ -21,8 +21,8 @@ from fairlead.outside.secrets import Secrets
 FRESH_PAUSE = 1.0
 """Seconds between two tries to open a new connection for a step that is about that."""
 ONE_LINE = 100_000
-"""Characters that probe and change may have together. They are sent as one line, and Linux takes no argument of more
-than 128 KB; each of them alone is kept well below that."""
+"""Characters that several probes, or a probe and its change, may have together. They are sent as one line, and Linux
+takes no argument of more than 128 KB; each of them alone is kept well below that."""
 STUCK_AFTER = 30.0
 """Seconds that a takeover waits for changes that do not end when told to."""
 
@@ -58,7 +58,9 @@ class Session:
         self._heard: tuple[float, float] = (0.0, 0.0)  # the lock host's now, and our monotonic time then
         self._pen = asyncio.Lock()
         self._pending: list[Entry] = []
+        self._intended: set[str] = set()  # steps whose intent is written, and whose change has not begun
         self._renewer: asyncio.Task[None] | None = None
+        self._raised = 0  # the token for which the lock host's fence was raised with the claim
         self._claiming = False
 
     async def target(self, host: str) -> Target:
@@ -75,13 +77,27 @@ class Session:
         self._pending = [entry for entry in self._pending if entry not in there]
         return state
 
+    async def begin(self, plan: bytes, run: str, lease: Lease) -> Acquired:
+        """Keep the plan on the lock host, take the lock for a new run and raise its fence there, in one trip."""
+        self.lease = lease
+        lock = await self.target(self.lock_host)
+        held, raised = await lock.begin(plan, self.nonce, lease.ttl, run, self.who)
+        self.token, self.run = held.token, held.run
+        self._raised = held.token if raised else 0
+        self._hear(held.now)
+        self._keep_renewing()
+        return held
+
     async def acquire(self, mode: Literal["new", "resume", "anew"], run: str, lease: Lease) -> Acquired:
         """Take the lock: `new` for a run of its own, `resume` for the open one, `anew` to raise our own token."""
         self.lease = lease
         held = await self._claim(mode, run, self.token)
+        self._keep_renewing()
+        return held
+
+    def _keep_renewing(self) -> None:
         if self._renewer is None:
             self._renewer = asyncio.create_task(self._renew(asyncio.current_task()), name="renew the lease")
-        return held
 
     async def _claim(self, mode: Literal["new", "resume", "anew"], run: str, minimum: int) -> Acquired:
         lock = await self.target(self.lock_host)
@@ -99,7 +115,8 @@ class Session:
 
         Raises Halted naming the accounts that could not be reached or whose changes did not end.
         """
-        await self._raise(self.lock_host, patience)
+        if self._raised != self.token:
+            await self._raise(self.lock_host, patience)
         others = [host for host in dict.fromkeys(hosts) if host != self.lock_host]
         answers = await asyncio.gather(*(self._raise(host, patience) for host in others), return_exceptions=True)
         fenced = [answer for answer in answers if isinstance(answer, Fenced)]
@@ -169,6 +186,16 @@ class Session:
                 self._hear(await lock.append(self.token, self.run, self.lease.ttl, data))
                 self._written(lines)
 
+    async def intend(self, steps: Iterable[Step]) -> None:
+        """Record, in one trip, that these steps will be done: their changes follow without another word."""
+        steps = list(steps)
+        await self.append(*(self._intent(step, "do") for step in steps))
+        self._intended |= {step.id for step in steps}
+
+    def is_intended(self, step: Step) -> bool:
+        """Whether its intent is written and its change has not begun: it stands where it stood then."""
+        return step.id in self._intended
+
     def takes_one_trip(self, step: Step, what: Literal["do", "undo"], *, alone: bool) -> bool:
         """Whether a change of it may share a round trip with its intent: see `change`."""
         elsewhere = what == "do" and (step.fresh or isinstance(step.do, Upload))
@@ -196,23 +223,30 @@ class Session:
     async def _change(
         self, step: Step, what: Literal["do", "undo"], *, alone: bool, probe: Command | None = None
     ) -> Done | Saw:
-        fact = self.fact(step)
-        attempt = fact.attempts + fact.undo_attempts + 1
-        intent = Entry(kind="intent", step=step.id, what=what, attempt=attempt)
-        change_id = f"{self.token}.{step.id}.{attempt}"
-        if self.takes_one_trip(step, what, alone=alone):
+        intended = what == "do" and step.id in self._intended
+        self._intended.discard(step.id)
+        intent = self._intent(step, what, written=intended)
+        change_id = f"{self.token}.{step.id}.{intent.attempt}"
+        if not intended and self.takes_one_trip(step, what, alone=alone):
             began = self.clock.monotonic()
             done = await self._in_one_trip(step, what, intent, change_id, probe)
             if isinstance(done, Saw):
                 return done
         else:
-            await self.append(intent)
+            if not intended:
+                await self.append(intent)
             began = self.clock.monotonic()
             done = await self._behind_fence(step, what, change_id)
         done = replace(done, output=self.secrets.redact(done.output))  # a program may say what it was told
         seconds = round(self.clock.monotonic() - began, 3)
         self.later(intent.model_copy(update={"kind": "outcome", "rc": done.rc, "seconds": seconds}))
         return done
+
+    def _intent(self, step: Step, what: Literal["do", "undo"], *, written: bool = False) -> Entry:
+        """The next one of a step, or the last one where that is `written`."""
+        fact = self.fact(step)
+        attempt = fact.attempts + fact.undo_attempts + (not written)
+        return Entry(kind="intent", step=step.id, what=what, attempt=attempt)
 
     async def _behind_fence(self, step: Step, what: Literal["do", "undo"], change_id: str) -> Done:
         if what == "do" and step.fresh:
@@ -275,9 +309,12 @@ class Session:
 
     async def release(self, *, done: bool) -> None:
         """Write what is pending and give the lock back; `done` closes the run, else it stays open for anybody."""
-        await self.append()
         await self._stop_renewing()
-        await (await self.target(self.lock_host)).release(self.token, self.run, done)
+        lock = await self.target(self.lock_host)
+        async with self._pen:
+            lines, data = self._compose(())
+            await lock.release(self.token, self.run, done, ttl=self.lease.ttl, data=data)
+            self._written(lines)
 
     async def recover(self, hosts: Iterable[str], patience: float = 0.0) -> None:
         """After a lost connection in mid-change: take a higher token, so that the first one cannot go on, and read."""
@@ -286,6 +323,7 @@ class Session:
         await self.raise_fences(hosts, patience)
         await self.read()
         self._pending.clear()
+        self._intended.clear()
         await self.append(Entry(kind="taken", who=self.who, says="after a lost connection"))
 
     async def close(self) -> None:

@@ -97,7 +97,8 @@ async def deploy(
             await app.must_be_free()
         passed = _passed(told, overridden)
     approve(app, made, yes=how["yes"], from_file=plan_file is not None)
-    done = await app.deploy(made, reason=reason, watch=not how["no_watch"], passed=passed)
+    at_once = how["yes"] and plan_file is None
+    done = await app.deploy(made, reason=reason, watch=not how["no_watch"], passed=passed, at_once=at_once)
     return await ended(app, done, as_json)
 
 
