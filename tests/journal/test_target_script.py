@@ -236,10 +236,17 @@ def test_list_shows_first_and_last_line_of_each_record(account: ShellAccount) ->
     account.call(*APPEND, stdin=LINE)
     account.call("append", 1, "r1", 30, len(NEXT), stdin=NEXT)
     (account.dir / "runs" / "r0.rec").write_bytes(LINE + b"2 1 to\0rn")
-    assert account.call("list").stdout.decode() == (
-        f"fl1 run r0 {len(LINE) + 9}\n{LINE.decode()}2 1 to?rn\n"
-        f"fl1 run r1 {len(LINE + NEXT)}\n{(LINE + NEXT).decode()}fl1 ok\n"
-    )
+    (account.dir / "runs" / "r9.rec").write_bytes(b"")
+    sizes, first, last = re.split("fl1 first\n|fl1 last\n", account.call("list").stdout.decode())
+    assert [line.split() for line in sizes.splitlines()[:4]] == [
+        ["fl1", "sizes"],
+        [f"{len(LINE) + 9}", "runs/r0.rec"],
+        [f"{len(LINE + NEXT)}", "runs/r1.rec"],
+        ["0", "runs/r9.rec"],
+    ]
+    assert f"==> runs/r0.rec <==\n{LINE.decode()}\n==> runs/r1.rec <==\n{LINE.decode()}" in first
+    assert f"==> runs/r0.rec <==\n2 1 to?rn\n==> runs/r1.rec <==\n{NEXT.decode()}" in last
+    assert last.endswith("\nfl1 ok\n")
 
 
 def test_forget_keeps_plans_that_a_record_names_and_those_of_the_last_day(account: ShellAccount) -> None:

@@ -13,7 +13,8 @@ from fairlead.journal.record import read_line
 from fairlead.model import Receipt, RecordLine
 
 _FILE = re.compile(rb"fl1 file (\S+) +([0-9]+)")
-_RUN = re.compile(r"fl1 run (\S+) +([0-9]+)")
+_SIZE = re.compile(r"^ *([0-9]+) runs/(\S+)\.rec$", re.MULTILINE)
+_HEADED = re.compile(r"^==> runs/(\S+)\.rec <==\n(.*)$", re.MULTILINE)
 _STATE = re.compile(
     r"fl1 state ([0-9]+) (held|free) (\S+) (\S+) (\S+) ([0-9]+) ([0-9]+) ([0-9]+) (closed|open) ([0-9]+)"
 )
@@ -107,17 +108,17 @@ def read_files(text: str) -> dict[str, bytes]:
 
 
 def read_heads(text: str) -> tuple[RunHead, ...]:
-    """Read `fl1 run NAME BYTES`, the first line and the last line; sorted by the first lines' tokens, newest last."""
-    lines = text.splitlines()
-    heads = [_head(*lines[start : start + 3]) for start in range(0, len(lines) - 2, 3)]
+    """Read the answer of `list`: sizes, first lines, last lines; sorted by the first lines' tokens, newest last."""
+    sizes, first_mark, lines = text.removeprefix("fl1 sizes\n").partition("fl1 first\n")
+    firsts, last_mark, lasts = lines.partition("fl1 last\n")
+    if text and not (first_mark and last_mark):
+        raise _senseless(text[:80])
+    first, last = (dict(_HEADED.findall(part)) for part in (firsts, lasts))
+    heads = (
+        RunHead(run, int(size), _single(first.get(run, "")), _single(last.get(run, "")))
+        for size, run in _SIZE.findall(sizes)
+    )
     return tuple(sorted(heads, key=lambda head: (head.first.token if head.first else 0, head.run)))
-
-
-def _head(line: str, first: str, last: str) -> RunHead:
-    match = _RUN.fullmatch(line)
-    if not match:
-        raise _senseless(line)
-    return RunHead(match[1], int(match[2]), _single(first), _single(last))
 
 
 def _single(text: str) -> RecordLine | None:

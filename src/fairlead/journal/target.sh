@@ -473,15 +473,20 @@ read)
     say ok
     ;;
 
-# list -> for each record `run NAME BYTES`, its first line, its last line; ok
+# list -> sizes, first, last, and after each what wc -c, head -v -n 1 and tail -v -n 1 say of all records; ok. Three
+# processes for all of them: a long history would cost several for each.
 list)
     mutex -s
-    for record in runs/*.rec; do
-        [ -e "$record" ] || continue
-        name=${record#runs/}
-        say run "${name%.rec}" "$(wc -c <"$record")"
-        printf '%s\n' "$(head -n 1 "$record" | ascii)" "$(tail -n 1 "$record" | ascii)"
-    done
+    set -- runs/*.rec
+    if [ -e "$1" ]; then
+        say sizes
+        wc -c "$@"
+        say first
+        head -v -n 1 "$@" | ascii
+        say last
+        tail -v -n 1 "$@" | ascii
+        printf '\n'                         # the last line may be torn
+    fi
     say ok
     ;;
 
