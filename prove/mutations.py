@@ -54,6 +54,20 @@ UFW_ROWS = "strategies/test_ufw_script.py"
 
 MUTATIONS = (
     Mutation(
+        "who belongs to no group that is known here has no say",
+        "checks/github.py",
+        "or review.author_association not in (*_TEAM, *_OTHERS)",
+        "",
+        (f"{GITHUB}::test_situation",),
+    ),
+    Mutation(
+        "gates are asked one after the other",
+        "checks/gate.py",
+        "    await asyncio.gather(*(ask(one) for one in several if not one.alone))",
+        "    for one in several:\n        if not one.alone:\n            await ask(one)",
+        (f"{READY}::test_gates_that_only_wait_are_waited_for_together",),
+    ),
+    Mutation(
         "a window's issue stays open when its run begins",
         "app/announce.py",
         "        self._window_begins(run)\n",

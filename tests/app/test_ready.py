@@ -292,3 +292,17 @@ def test_status_for_people(site: Site) -> None:
     assert said[-1] == "ready to ask `fairlead ready`"
     site.github.compare = {"status": "behind", "ahead_by": 0, "behind_by": 4}
     assert "lacks 4 commits of main" in told(site, 1, "status")
+
+
+async def test_gates_that_only_wait_are_waited_for_together(site: Site) -> None:
+    """All of it takes at most one and a half times what the slowest takes, measured in one run."""
+    waiting = ", ".join(f"w{number}: {{run: [sleep, '{1 + number / 20}']}}" for number in range(12))
+    site.file.write_text(site.file.read_text().replace("ask: [commit, ci, behind]", f"own: {{{waiting}}}"))
+    async with opened(site) as app:
+        began = time.monotonic()
+        told = await app.readiness.ask()
+        took = (time.monotonic() - began) * 1000
+    slowest = max(one.ms for one in told.gates)
+    assert sum(one.gate.startswith("w") for one in told.gates) == 12
+    assert told.ok and slowest >= 1500
+    assert took <= 1.5 * slowest, f"{took:.0f} ms, and the slowest {slowest:.0f} ms"

@@ -362,6 +362,12 @@ SITUATIONS = {
     "a review of a kind that nobody knows": Row(
         REVIEW, "unknown", "not known", reviews(review(), review("x", "PERHAPS"))
     ),
+    "somebody of whom nobody knows where they belong asks for changes": Row(
+        REVIEW,
+        "unknown",
+        "eve's review is of a kind that is not known",
+        reviews(review(), review("eve", "CHANGES_REQUESTED", author_association="FRIEND")),
+    ),
     "what was approved is older": Row(REVIEW, "warn", "an earlier commit", reviews(review(commit_id=OTHER))),
     "page 2 asks for changes": Row(
         REVIEW,

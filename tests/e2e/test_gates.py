@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,19 +14,10 @@ import yaml
 
 from fairlead.app import Fairlead
 from fairlead.surfaces.cli import lines
-from support.gated import Site
-from support.github import COMMIT, TOKEN, GitHub, alert, pull, review, run
+from support.gated import QUALITY, Reports, Site, content
+from support.github import COMMIT, TOKEN, GitHub, alert
 from support.reports import CLEAN, FOUND
 
-QUALITY = {
-    "security": ("gitleaks", {}),
-    "maintainability": ("radon", {}),
-    "dependencies": ("npm-audit", {}),
-    "performance": ("lighthouse", {}),
-}
-"""By gate: the report that it reads."""
-FINDS = "case $(cat $1) in '[]'|*'\"total\": 0'*) e=0;; *) e=$2;; esac; cat $1; exit $e"
-"""Prints a report as its tool would, with the exit code that belongs to it."""
 ALWAYS = ["hosts", "lock", "databases", "backups", "drills"]
 ORDER = [*ALWAYS, "commit", "ci", "dependabot", "review", "behind", "pulls", *QUALITY]
 
@@ -38,10 +27,7 @@ class Whole(Site):
 
     def __init__(self, folder: Path, github: GitHub) -> None:
         super().__init__(folder, github)
-        self.reports, self.home = folder / "reports", folder / "home"
-        self.reports.mkdir()
-        for gate in QUALITY:
-            self.report(gate, CLEAN)
+        self.reports, self.home = Reports(folder / "reports"), folder / "home"
         document = yaml.safe_load(self.file.read_text())
         (self.home / "data").mkdir()
         with sqlite3.connect(self.home / "data/orders.db") as database:
@@ -51,33 +37,15 @@ class Whole(Site):
         document["databases"] = {"local": {"engine": "sqlite", "reached_from": "here", "path": "data/{name}.db"}}
         document["databases"]["local"]["names"] = names
         document["environments"]["test"]["services"]["api"]["databases"] = ["orders"]
-        gates = {gate: {"reports": [self.entry(gate)]} for gate in QUALITY}
+        gates = {gate: self.reports.entry(gate) for gate in QUALITY}
         document["environments"]["test"]["gates"] = {"ask": ORDER[5:11], **gates}
         self.file.write_text(yaml.safe_dump(document, sort_keys=False))
         self.head = self.commit("v1 of all")
         self.all_is_well()
 
-    def entry(self, gate: str) -> dict[str, Any]:
-        """The report of a gate in fairlead.yml."""
-        form, _ = QUALITY[gate]
-        file = str(self.reports / f"{gate}.json")
-        code = "1" if form in ("gitleaks", "npm-audit") else "0"
-        return {"format": form, "run": ["sh", "-c", FINDS, "sh", file, code]}
-
-    def report(self, gate: str, which: dict[str, Any]) -> None:
-        """Let a tool say this."""
-        report = which[QUALITY[gate][0]]
-        if gate == "performance":
-            report = {**report, "fetchTime": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() + 1))}
-        (self.reports / f"{gate}.json").write_text(json.dumps(report))
-
     def all_is_well(self) -> None:
         """GitHub knows the commit, and everybody is content with it."""
-        self.github.reset()
-        self.github.known.add(self.head)
-        self.github.runs, self.github.statuses = [run(head_sha=self.head)], []
-        self.github.pulls = [pull(head={**pull()["head"], "sha": self.head})]
-        self.github.reviews = {12: [review(commit_id=self.head)]}
+        content(self.github, self.head)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +105,7 @@ def moved(name: str) -> tuple[Callable[[Whole], Any], Callable[[Whole], Any]]:
 
 
 def bad(gate: str) -> tuple[Callable[[Whole], Any], Callable[[Whole], Any]]:
-    return (lambda site: site.report(gate, FOUND)), (lambda site: site.report(gate, CLEAN))
+    return (lambda site: site.reports.say(gate, FOUND)), (lambda site: site.reports.say(gate, CLEAN))
 
 
 def set_to(**fields: Any) -> Callable[[Whole], None]:

@@ -17,6 +17,8 @@ _DECIDES = ("APPROVED", "CHANGES_REQUESTED", "DISMISSED")
 """States of a review that take the place of what the same person has said before."""
 _TEAM = ("OWNER", "MEMBER", "COLLABORATOR")
 """Whose word counts; on a public repository anybody may press `approve`."""
+_OTHERS = ("CONTRIBUTOR", "FIRST_TIME_CONTRIBUTOR", "FIRST_TIMER", "MANNEQUIN", "NONE")
+"""All others that GitHub knows; of anybody else it is not known whether their word counts."""
 
 Seen = tuple[Status, str]
 
@@ -127,7 +129,7 @@ def judged_reviews(pull: Pull, reviews: Sequence[Review]) -> list[Finding]:
     found = [
         _finding("review", subject, ("unknown", f"{who}'s review is of a kind that is not known here"), _see(pull))
         for who, review in words.items()
-        if review.state not in _DECIDES
+        if review.state not in _DECIDES or review.author_association not in (*_TEAM, *_OTHERS)
     ]
     found += [
         _finding("review", subject, ("fail", f"{who} asks for changes"), _see(pull))
