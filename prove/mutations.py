@@ -539,8 +539,8 @@ MUTATIONS = (
     Mutation(
         "the next service is touched before the last one is proven",
         "run/runner.py",
-        "            if last_of_service:\n",
-        "            if number + 1 == len(steps):\n",
+        "            if step is last[step.service]:\n",
+        "            if step is steps[-1]:\n",
         (f"{RUNNER}::test_a_service_that_is_not_proven_turns_the_run_round",),
     ),
     Mutation(
@@ -560,7 +560,7 @@ MUTATIONS = (
     Mutation(
         "the turn is not recorded before anything is undone",
         "run/runner.py",
-        'await self.session.append(Entry(kind="back", says=why, who=self.session.who))',
+        'await self.session.append(Entry(kind="back", says=why, who=self.session.who, data=names))',
         "pass",
         (f"{RUNNER}::test_the_way_back_is_recorded_before_anything_is_undone",),
     ),
@@ -887,12 +887,9 @@ MUTATIONS = (
     Mutation(
         "a drill leaves what it has made",
         "engines/mariadb.remote",
-        """    finally:
-        query(server, "drop database %s" % named(scratch))
-    return rows""",
-        """    finally:
-        pass
-    return rows""",
+        """    query(server, "drop database %s" % named(scratch), wait=server["wait"])
+    return note["rows"]""",
+        """    return note["rows"]""",
         ("engines/test_drill.py::test_a_backup_is_restored_counted_dropped_and_noted",),
     ),
     Mutation(

@@ -26,6 +26,7 @@ from support.databases import make, spec
 from support.disks import LIMITED
 from support.leaks import Search
 from support.places import Place
+from support.rows import some_long
 from support.sealed import NAME, Key
 from support.sentinels import Sentinel
 from support.trace import strace_works
@@ -211,8 +212,7 @@ AGES = {
 }
 
 
-@pytest.mark.parametrize("how", AGES)
-@pytest.mark.long
+@pytest.mark.parametrize("how", some_long(AGES, every=3))
 async def test_a_backup_that_age_did_not_finish_does_not_exist(
     case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
 ) -> None:
@@ -220,9 +220,10 @@ async def test_a_backup_that_age_did_not_finish_does_not_exist(
     (tmp_path / "age").write_text(text)
     (tmp_path / "age").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    there = set(Path("/dev/shm").glob("fairlead-*"))
     assert (await case.made()).says == says
     assert list((case.here.home / "backups").iterdir()) == []
-    assert not list(Path("/dev/shm").glob("fairlead-*"))
+    assert set(Path("/dev/shm").glob("fairlead-*")) <= there
 
 
 WRITES = re.compile(r'^\d+ +p?writev?(?:64)?\(\d+<([^>]*)>, "((?:\\x[0-9a-f]{2})*)"', re.M)

@@ -239,7 +239,9 @@ class Postgres:
         self.server = postgres.Postgres(*logs, sockets=self.sockets)
         self.server.__enter__()
         making = f"create role boss superuser login password {quoted(PASSWORDS['ADMIN_PASS'])}"
-        self.server.sql("set log_statement = none", "set log_min_duration_statement = -1", making)
+        # Of a password that comes as text the server would keep an MD5, and nobody could log in with that.
+        old = "alter role boss set password_encryption = md5; alter role postgres set password_encryption = md5"
+        self.server.sql("set log_statement = none", "set log_min_duration_statement = -1", making, old)
 
     def close(self) -> None:
         self.server.__exit__(None, None, None)
