@@ -195,6 +195,7 @@ KINDS = {
     "Tls": "word",
     "TakenBack": "`all`, `migrated`, `none`",
     "OnNewRows": "`keep_and_restore`, `stop_and_ask`",
+    "ReplacedAt": "`beside`, `in_place`",
     "SourceChoice": "`environment`, or one of these keys",
 }
 """How the reference names the types of `config/types.py`. A type that is missing here is an error."""

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fairlead.checks.databases import check_databases
-from fairlead.checks.drills import no_room
 from fairlead.checks.privileges import check_privileges
+from fairlead.checks.room import no_room
 from fairlead.config import DatabaseSpec, GroupSpec
 from fairlead.engines import ENGINES, PROVISIONERS, Spare, store
 from fairlead.errors import CallError, FairleadError, NotReady
@@ -178,7 +178,8 @@ class Data:
                 Chosen(database, backup, restore_label(database.name, backup, now))
                 for database, backup in zip(databases, backups, strict=True)
             ]
-            return plan_restore(self._app.installation, self._app.environment, chosen, end_blockers=end_blockers)
+            app = self._app
+            return await plan_restore(app.installation, app.environment, chosen, app.hosts, end_blockers=end_blockers)
 
         self._app.remake = make
         return await make()

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 
 from fairlead.checks.looked import looked
-from fairlead.config import Installation
 from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
 from fairlead.model import Drill, Finding, drills_in_words
@@ -53,22 +52,6 @@ def judged(databases: Sequence[DatabaseSpec], found: Sequence[Drill], environmen
     fine = not more and age <= OLD
     words = {"status": "ok" if fine else "warn", "hint": "" if fine else finding.hint, "evidence": evidence}
     return finding.model_copy(update={**words, "says": "; ".join([says, *more])})
-
-
-def no_room(installation: Installation, databases: Sequence[DatabaseSpec]) -> list[Finding]:
-    """A finding for each group whose server has no room for a second database, where these databases belong to it."""
-    groups = dict.fromkeys(one.group for one in databases if installation.is_full(one))
-    return [
-        Finding(
-            check="drill",
-            subject=name,
-            status="warn",
-            says=f"limit: {installation.groups[name].limit} leaves no room for a second database: "
-            "no drill can be made there, and neither a restore nor a way back of data",
-            hint=f"raise `limit` of databases.{name} by one, and the panel's own; until then data goes back by hand",
-        )
-        for name in groups
-    ]
 
 
 def _newest(mine: Sequence[Drill]) -> list[Drill]:

@@ -33,6 +33,7 @@ Tls = Literal["off", "required", "verify"]
 MadeBy = Literal["fairlead", "panel"]
 TakenBack = Literal["all", "migrated", "none"]
 OnNewRows = Literal["keep_and_restore", "stop_and_ask"]
+ReplacedAt = Literal["beside", "in_place"]
 
 
 class Engine(NamedTuple):
@@ -69,6 +70,10 @@ class RollbackEntry(Model):
     standby: Flag = False
     """Restore the backup beside the live database before the deployment changes anything: it proves the backup, and
     the way back only renames."""
+    place: Annotated[ReplacedAt, BeforeValidator(text)] = "beside"
+    """Where a backup is restored: `beside` (a second database is filled while the live one is used, and swapped in), or
+    `in_place` (MariaDB, where its server has no room for a second one: the live database is kept in a backup, emptied
+    and filled, while all its services wait)."""
     keep_days: Count = 7
     """For so many days what was replaced stays beside the live database; the next deployment after that drops it."""
 
@@ -224,6 +229,7 @@ class RollbackSpec(Model):
     data: TakenBack = "migrated"
     on_new_rows: OnNewRows = "keep_and_restore"
     standby: bool = False
+    place: ReplacedAt = "beside"
     keep_days: int = 7
 
 

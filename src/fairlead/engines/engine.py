@@ -130,6 +130,12 @@ class Engine(Protocol):
         """What lies beside these databases that a restore has made. Raises NotReady where that cannot be told."""
         ...
 
+    async def room(self, host: Host, databases: Sequence[DatabaseSpec]) -> list[Finding]:
+        """Can a second database be made beside each? `fail` where the server would refuse, `unknown` where it cannot be
+        asked. Changes nothing.
+        """
+        ...
+
     async def ledger(
         self, host: Host, database: DatabaseSpec, label: str, secrets: Secrets, *, limit_rows: int = 1_000_000
     ) -> Ledger:

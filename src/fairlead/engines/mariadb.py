@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from fairlead.config.database import DatabaseSpec
+from fairlead.config.database import DatabaseSpec, RollbackSpec
 from fairlead.engines import store
 from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
@@ -208,7 +208,13 @@ def swap_command(
     `end_blockers` a transaction that does nothing is ended. A schema with triggers is refused unless its writers are
     stopped, which `fenced` says: triggers are dropped and made again around the swap.
     """
-    return _step("swap", database, label, timeout, {"fenced": fenced, "end_blockers": end_blockers})
+    words = {"fenced": fenced, "end_blockers": end_blockers}
+    return _step("swap", database, label, _filling(database, timeout), words)
+
+
+def _filling(database: DatabaseSpec, timeout: float) -> float:
+    """A swap in place is as long as a backup and a restore."""
+    return max(timeout, store.BACKUP_LIMIT) if database.rollback.place == "in_place" else timeout
 
 
 def swap_probe(database: DatabaseSpec, label: str) -> Command:
@@ -218,7 +224,7 @@ def swap_probe(database: DatabaseSpec, label: str) -> Command:
 
 def swap_undo(database: DatabaseSpec, label: str, *, timeout: float = SWAP_LIMIT) -> Command:
     """Make the kept tables the live ones again; what was live becomes the shadow. Ends transactions that do nothing."""
-    return _step("swap_undo", database, label, timeout, {"fenced": True, "end_blockers": True})
+    return _step("swap_undo", database, label, _filling(database, timeout), {"fenced": True, "end_blockers": True})
 
 
 def kept_drop_command(database: DatabaseSpec, label: str) -> Command:
@@ -233,9 +239,21 @@ def kept_probe(database: DatabaseSpec, label: str) -> Command:
 
 async def beside(host: Host, databases: Sequence[DatabaseSpec]) -> list[Beside]:
     """Shadows and kept databases beside these, by their marks; a server is asked once. Raises NotReady."""
-    asks = [_step("beside", several[0], "", 60.0) for several in store.servers(databases)]
+    asked = [several[0].model_copy(update={"rollback": RollbackSpec()}) for several in store.servers(databases)]
+    stores = {one.store.path: one for one in databases if one.rollback.place == "in_place"}
+    asks = [_step("beside", one, "", 60.0) for one in (*asked, *stores.values())]
     lines = await asyncio.gather(*(store.answer(host, ask) for ask in asks))
     return store.beside(lines, databases, {"kept": kept_name, "shadow": shadow_name})
+
+
+async def room(host: Host, databases: Sequence[DatabaseSpec]) -> list[Finding]:
+    """May the maintenance account make a second database beside each? The server is asked, and nothing is made."""
+
+    def ask(several: Sequence[DatabaseSpec]) -> Command:
+        names = {d.name: [d.database, shadow_name(d, _NEVER), kept_name(d, _NEVER)] for d in several}
+        return _step("room", several[0], _NEVER, 60.0, {"beside": names})
+
+    return await store.room(host, databases, ask)
 
 
 async def ledger(
@@ -246,6 +264,11 @@ async def ledger(
     A table with more than `limit_rows` rows is only counted, and the whole is then called an estimate. Raises NotReady
     where one of the two cannot be read.
     """
+    if database.rollback.place == "in_place":
+        raise NotReady(
+            f"{database.name} is replaced in place, so what was replaced is a backup and no database to compare with",
+            "`fairlead db backups` names it; on a server with room, `fairlead db restore --into` shows it",
+        )
     ask = _step("ledger", database, label, LEDGER_LIMIT, {"limit_rows": limit_rows})
     tables = await _tables(host, database, ask, secrets)
     kind = "exact" if all(table.exact for table in tables) else "estimate"
@@ -263,6 +286,8 @@ async def estimate(host: Host, database: DatabaseSpec, backup: Backup, secrets: 
 
 
 _LABEL = re.compile(r"\d{8}_[0-9a-zA-Z]{8}")
+_NEVER = "00000000_fairlead"
+"""A label that no restore has."""
 
 
 def _checked(label: str) -> str:
@@ -284,18 +309,24 @@ def _step(
     """One verb of the program's further parts, which only these commands bring."""
     secret = store.account(database, maintenance=True)[1]
     names = {"live": database.database, "shadow": shadow_name(database, label), "kept": kept_name(database, label)}
-    known, told = store.secrets_of(_sealed(secret) if secret else None, database, opens=verb == "shadow")
+    placed = database.rollback.place == "in_place" and verb not in _ALWAYS_BESIDE
+    opens = verb in (("swap", "swap_undo") if placed else ("shadow",))
+    known, told = store.secrets_of(_sealed(secret) if secret else None, database, opens=opens)
     server = _item(database, [secret] if secret else [], maintenance=True) | {"wait": STEP_CONNECT_LIMIT} | known
     args = {"name": database.name, "server": server, "label": label} | names | dict(more or {})
-    argv = ("python3", "-c", _program("ledger" if verb in ("ledger", "estimate") else "swap"), verb, canonical(args))
-    return Command(argv=argv, stdin=told, timeout=timeout)
+    part = "ledger" if verb in ("ledger", "estimate") else "in_place" if placed else "swap"
+    return Command(argv=("python3", "-c", _program(part), verb, canonical(args)), stdin=told, timeout=timeout)
+
+
+_ALWAYS_BESIDE = ("ledger", "estimate", "room")
+"""Verbs that do not depend on whether a database is replaced in place."""
 
 
 def _program(part: str) -> str:
-    """The program up to that part: the ledger's comes after the swap's, and each ends with the verbs that it runs."""
+    """The program up to that part: two others come after the swap's, and each ends with the verbs that it runs."""
     parts = [store.program("mariadb"), store.part("mariadb_swap")]
-    if part == "ledger":
-        parts.append(store.part("mariadb_ledger"))
+    if part != "swap":
+        parts.append(store.part(f"mariadb_{part}"))
     return "\n".join([text.rpartition("\nrun(")[0] for text in parts[:-1]] + parts[-1:])
 
 

@@ -220,6 +220,15 @@ async def beside(host: Host, databases: Sequence[DatabaseSpec]) -> list[Beside]:
     return store.beside(lines, databases, {"kept": kept_name, "shadow": shadow_name})
 
 
+async def room(host: Host, databases: Sequence[DatabaseSpec]) -> list[Finding]:
+    """May the maintenance account make a second database beside each, for the same owner? Nothing is made."""
+
+    def ask(several: Sequence[DatabaseSpec]) -> Command:
+        return _step("room", several[0], "", 60.0, {"beside": {one.name: one.database for one in several}})
+
+    return await store.room(host, databases, ask)
+
+
 async def ledger(
     host: Host, database: DatabaseSpec, label: str, secrets: Secrets, *, limit_rows: int = 1_000_000
 ) -> Ledger:

@@ -6,6 +6,7 @@ and `Lost` from the host; `NotReady` when its python3 cannot run the program.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import re
@@ -157,6 +158,31 @@ def read_deeply(database: DatabaseSpec, lines: list[Line]) -> Finding:
     says += f"; {len(damaged) - 1} more are: {', '.join([*damaged][1:4])}" if len(damaged) > 1 else ""
     words = {"status": "fail", "says": says, "evidence": {"damaged": damaged}, "ms": line["ms"]}
     return finding.model_copy(update=words)
+
+
+def by_account(databases: Iterable[DatabaseSpec]) -> list[list[DatabaseSpec]]:
+    """The same databases, by the server that they lie on and the account that restores there."""
+    found: dict[tuple[str, str], list[DatabaseSpec]] = {}
+    for one in databases:
+        found.setdefault((f"{one.address}:{one.port}", account(one, maintenance=True)[0]), []).append(one)
+    return list(found.values())
+
+
+async def room(host: Host, databases: Sequence[DatabaseSpec], ask: Callable[..., Command]) -> list[Finding]:
+    """Whether a second database can be made beside each, in their order; `ask` makes the question about those of one
+    account.
+    """
+    groups = by_account(databases)
+    lines = await asyncio.gather(*(answer(host, ask(several)) for several in groups))
+    found = {one.name: _has_room(one, line) for several, line in zip(groups, lines, strict=True) for one in several}
+    return [found[one.name] for one in databases]
+
+
+def _has_room(database: DatabaseSpec, line: Line) -> Finding:
+    says, hint = line["none"].get(database.name, ("", "")) if line["ok"] else (line["says"], line["hint"])
+    status: Literal["ok", "fail", "unknown"] = "unknown" if not line["ok"] else "fail" if says else "ok"
+    says = says or "a second database can be made beside it"
+    return Finding(check="room", subject=database.name, status=status, says=says, hint=hint)
 
 
 def backup_label(change: str, seen: Iterable[Backup]) -> str:

@@ -6,9 +6,23 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from fairlead.checks.room import IN_PLACE, check_room, in_words
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation, ServiceSpec
 from fairlead.engines import ENGINES, store
-from fairlead.model import Backup, Command, DataBack, Run, ServiceChange, Step, TakeBack, canonical, sha256, turned
+from fairlead.errors import NotReady
+from fairlead.model import (
+    Backup,
+    Command,
+    DataBack,
+    Finding,
+    Run,
+    ServiceChange,
+    Step,
+    TakeBack,
+    canonical,
+    sha256,
+    turned,
+)
 from fairlead.outside.connect import Hosts
 from fairlead.strategies import STRATEGIES
 
@@ -28,8 +42,8 @@ class Fences(NamedTuple):
 
     enter: tuple[Step, ...]
     leave: tuple[Step, ...]
-    whole: bool
-    """No service that uses one of the databases is left out."""
+    open_to: tuple[str, ...]
+    """Names of the databases that a service uses which cannot be kept from writing."""
 
 
 def database_name(database: DatabaseSpec) -> str:
@@ -45,16 +59,18 @@ def shadow(one: Chosen) -> Step:
     engine, database = ENGINES[one.database.engine], one.database
     name = engine.shadow_name(database, one.label)
     source = one.backup.file if isinstance(one.backup, Backup) else "the backup that was made for this"
+    placed = in_place(database)
+    shows = f"look whether {source} can be read" if placed else f"restore {source} -> {name}, and count it there"
     return Step(
         id=f"db-{database.name}.shadow",
-        title=f"{database.name}: restore beside it",
+        title=f"{database.name}: {'look at its backup' if placed else 'restore beside it'}",
         host=database.host,
         phase="stage",
         do=Run(command=engine.shadow_command(database, one.backup, one.label)),
         probe=engine.shadow_probe(database, one.label),
         undo=engine.shadow_undo(database, one.label),
-        shows=(f"restore {source} -> {name}, and count it there",),
-        shows_back=(f"drop {name}",),
+        shows=(shows,),
+        shows_back=() if placed else (f"drop {name}",),
     )
 
 
@@ -62,18 +78,76 @@ def swap(one: Chosen, *, fenced: bool, end_blockers: bool) -> Step:
     """Make the shadow live; what was live is kept."""
     engine, database, label = ENGINES[one.database.engine], one.database, one.label
     live, kept = database.database or database.path, engine.kept_name(database, label)
+    beside = engine.shadow_name(database, label)
     return Step(
         id=f"db-{database.name}.swap",
-        title=f"{database.name}: swap",
+        title=f"{database.name}: {'replace in place' if in_place(database) else 'swap'}",
         host=database.host,
         phase="activate",
         do=Run(command=engine.swap_command(database, label, fenced=fenced, end_blockers=end_blockers)),
         probe=engine.swap_probe(database, label),
         undo=engine.swap_undo(database, label),
         loss="finish",
-        shows=(f"{live} -> {kept}", f"{engine.shadow_name(database, label)} -> {live}"),
+        shows=_replaced(database, kept) if in_place(database) else (f"{live} -> {kept}", f"{beside} -> {live}"),
         shows_back=(f"{kept} -> {live}",),
     )
+
+
+def in_place(database: DatabaseSpec) -> bool:
+    """It is emptied and filled, where no second one can be made beside it."""
+    return database.rollback.place == "in_place"
+
+
+def _replaced(database: DatabaseSpec, kept: str) -> tuple[str, ...]:
+    return (
+        f"back up {database.database} -> {database.store.path}, as {kept}",
+        f"empty {database.database}, fill it from the backup, and count it there: nobody can use it meanwhile",
+    )
+
+
+async def room_beside(
+    installation: Installation, databases: Iterable[DatabaseSpec], hosts: Hosts
+) -> Mapping[str, Finding]:
+    """By database that is not replaced in place: can a second one be made beside it?"""
+    several = [one for one in databases if not in_place(one)]
+    return {one.subject: one for one in await check_room(installation, several, hosts)}
+
+
+def refuse_no_room(databases: Iterable[DatabaseSpec], room: Mapping[str, Finding]) -> None:
+    """Raises NotReady where no second database can be made beside one of these that is not replaced in place.
+
+    A server that could not be asked refuses nothing: whatever is made there is made before what is live is touched.
+    """
+    several = [one for one in databases if one.name in room and room[one.name].status == "fail"]
+    if several:
+        says, hint = in_words(room[one.name] for one in several)
+        hint += f"; or {IN_PLACE}" if any(one.engine == "mariadb" for one in several) else ""
+        raise NotReady(f"no second database can be made, so data could not be taken back: {says}", hint)
+
+
+def refuse_writers(databases: Iterable[DatabaseSpec], services: Iterable[ServiceSpec], still: Collection[str]) -> None:
+    """Raises NotReady where one is replaced in place, and a service that uses it is not among those kept `still`."""
+    several = list(services)
+    for one in databases:
+        users = [service.name for service in several if one.name in service.databases and service.name not in still]
+        if users and in_place(one):
+            raise NotReady(
+                f"{one.name} is replaced in place, and {', '.join(users)} could write to it meanwhile",
+                f"give `maintenance` to {', '.join(users)}",
+            )
+
+
+def expected_outage(database: DatabaseSpec, backup: Backup | None = None) -> str:
+    """What a plan says of a database that is replaced in place, from the backup that it is filled from, if it is there.
+
+    Without it no number is said: a plan of an unmoved world must not differ by how fast a backup was.
+    """
+    says = f"{database.name} is replaced in place: its services wait while it is backed up, emptied and filled"
+    return f"{says}, about {store.duration(max(1.0, OUTAGE * backup.seconds))}" if backup else says
+
+
+OUTAGE = 5
+"""Backed up, filled and checked: so many times as long as its backup alone took (measured: 3 to 5)."""
 
 
 def fences(installation: Installation, services: Iterable[ServiceSpec], names: Collection[str]) -> Fences:
@@ -88,7 +162,8 @@ def fences(installation: Installation, services: Iterable[ServiceSpec], names: C
         )
         for on in (True, False)
     )
-    return Fences(enter, leave, len(waiting) == len(writers))
+    free = {name for service in writers if service not in waiting for name in service.databases}
+    return Fences(enter, leave, tuple(sorted(free & set(names))))
 
 
 # -- a deployment's backups, and its way back
@@ -173,6 +248,11 @@ def migrations(environment: EnvironmentSpec, steps: Iterable[Step]) -> dict[str,
     return found
 
 
+def to_take_back(databases: Iterable[DatabaseSpec], migrated: Mapping[str, tuple[str, ...]]) -> list[DatabaseSpec]:
+    """Those of them that the way back of a deployment may take back without a person's word."""
+    return [one for one in databases if one.rollback.data == "all" or migrated.get(one.name)]
+
+
 def data_back(
     installation: Installation,
     environment: EnvironmentSpec,
@@ -185,13 +265,16 @@ def data_back(
 ) -> DataBack:
     """How the way back of a deployment takes these databases back.
 
-    `new`: services that are not live yet, and so are ended by the way back itself. `day`: YYYYMMDD, for the names of
-    what is kept.
+    `new`: services that are not live yet, and so are ended by the way back itself; nobody can keep them from writing
+    before, so what they use is not replaced in place. `day`: YYYYMMDD, for the names of what is kept. Raises NotReady
+    where another service could write to what is replaced in place.
     """
-    several = [one for one in databases if one.rollback.data == "all" or migrated.get(one.name)]
+    used = {name for service in environment.services.values() if service.name in new for name in service.databases}
+    several = [one for one in to_take_back(databases, migrated) if not (in_place(one) and one.name in used)]
     services = [one for one in environment.services.values() if one.name not in new]
     around = fences(installation, services, {one.name for one in several})
     still = {step.service for step in around.enter}
+    refuse_writers(several, services, still)
     taken = []
     for one in several:
         users = [service.name for service in environment.services.values() if one.name in service.databases]

@@ -23,7 +23,19 @@ from fairlead.model import (
 )
 from fairlead.outside.connect import Hosts
 from fairlead.plan.beside import drops, expired_beside
-from fairlead.plan.data import Backups, backups, data_back, database_name, migrations, standby
+from fairlead.plan.data import (
+    Backups,
+    backups,
+    data_back,
+    database_name,
+    expected_outage,
+    in_place,
+    migrations,
+    refuse_no_room,
+    room_beside,
+    standby,
+    to_take_back,
+)
 from fairlead.plan.prepare import Artifact
 from fairlead.strategies import STRATEGIES
 from fairlead.strategies.proof import health_checks, identity_checks
@@ -50,7 +62,8 @@ async def plan_deploy(
     services = [environment.services[name] for name in environment.services if name in artifacts]
     own = installation.databases_of(environment.name)
     looks = look_everywhere(services, hosts, {name: artifact.tree for name, artifact in artifacts.items()})
-    found, over = await both(looks, expired_beside(own, hosts, day))
+    beside = both(expired_beside(own, hosts, day), room_beside(installation, _may_go_back(own), hosts))
+    found, (over, room) = await both(looks, beside)
     changes: list[ServiceChange] = []
     steps: list[Step] = []
     for service in services:
@@ -61,6 +74,7 @@ async def plan_deploy(
         steps += strategy.steps(service, installation.hosts[service.host], artifact.tree, seen)
     databases = _touched_databases(installation, environment, changes)
     migrated = migrations(environment, steps)
+    refuse_no_room(to_take_back(databases, migrated), room)
     made = await backups(databases, migrated, changes, hosts)
     new = {change.service for change in changes if not change.before}
     back = data_back(installation, environment, databases, made, migrated, new=new, day=day)
@@ -69,6 +83,10 @@ async def plan_deploy(
     around += drops(over, {one.name: one for one in own}) if changes else []
     more = {"data": back, "backups": made.labels}
     return _assemble(installation, environment, changes, around, databases, found, more)
+
+
+def _may_go_back(databases: Iterable[DatabaseSpec]) -> list[DatabaseSpec]:
+    return [one for one in databases if one.rollback.data != "none"]
 
 
 def _with_final(steps: Iterable[Step], made: Backups, back: DataBack) -> Iterator[Step]:
@@ -197,12 +215,18 @@ def assembled(
     return Plan(**{**words, **more})
 
 
-def _remarks(steps: Iterable[Step], databases: Iterable[DatabaseSpec], back: DataBack) -> Iterable[str]:
+def _remarks(steps: Iterable[Step], databases: Sequence[DatabaseSpec], back: DataBack) -> Iterable[str]:
     if any(databases) and not back.databases:
         yield DATA_REMARK
     for word, when in _WHEN.items():
         if names := [one.database for one in back.databases if one.data == word and (word == "all" or one.migrations)]:
             yield f"the way back takes back the data of {', '.join(names)} {when}; what was written since is kept"
+    taken = {one.database for one in back.databases}
+    for one in databases:
+        if in_place(one) and one.name in taken:
+            yield f"the way back: {expected_outage(one)}"
+        elif in_place(one) and one.rollback.data == "all":
+            yield f"the way back leaves {one.name} as it is: it is replaced in place, and a new service may write to it"
     for step in steps:
         yield from step.warns
 

@@ -10,7 +10,19 @@ from fairlead.checks.databases import as_check
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation
 from fairlead.engines import ENGINES
 from fairlead.model import Backup, Plan, Run, Step, canonical, sha256, turned
-from fairlead.plan.data import Chosen, Fences, fences, shadow, swap
+from fairlead.outside.connect import Hosts
+from fairlead.plan.data import (
+    Chosen,
+    Fences,
+    expected_outage,
+    fences,
+    in_place,
+    refuse_no_room,
+    refuse_writers,
+    room_beside,
+    shadow,
+    swap,
+)
 from fairlead.plan.deploy import assembled, standing
 
 OPEN_REMARK = "writers are not stopped: what they write until the swap is kept, and is not in the restored database"
@@ -22,26 +34,36 @@ def restore_label(database: str, backup: Backup, now: float) -> str:
     return f"{time.strftime('%Y%m%d', time.gmtime(now))}_{word}"
 
 
-def plan_restore(
-    installation: Installation, environment: EnvironmentSpec, chosen: Iterable[Chosen], *, end_blockers: bool = False
+async def plan_restore(
+    installation: Installation,
+    environment: EnvironmentSpec,
+    chosen: Iterable[Chosen],
+    hosts: Hosts,
+    *,
+    end_blockers: bool = False,
 ) -> Plan:
     """Restore beside the live databases, prove it there, stop whoever writes, swap, and let them write again.
 
-    `end_blockers`: sessions that hold a lock and do nothing may be ended.
+    `end_blockers`: sessions that hold a lock and do nothing may be ended. Raises NotReady where no second database can
+    be made beside one, or where one is replaced in place and not all who write to it can be kept from that.
     """
     several = list(chosen)
+    databases = [one.database for one in several]
+    refuse_no_room(databases, await room_beside(installation, databases, hosts))
     around = fences(installation, environment.services.values(), {one.database.name for one in several})
+    refuse_writers(databases, environment.services.values(), {step.service for step in around.enter})
     steps = [
         *(shadow(one) for one in several),
         *around.enter,
-        *(swap(one, fenced=around.whole, end_blockers=end_blockers) for one in several),
+        *(swap(one, fenced=one.database.name not in around.open_to, end_blockers=end_blockers) for one in several),
         *around.leave,
     ]
     names: dict[str, Any] = {
         "labels": {one.database.name: one.label for one in several},
         "backups": {one.database.name: (one.backup.sha256,) for one in several if isinstance(one.backup, Backup)},
     }
-    return _planned(installation, environment, steps, [one.database for one in several], names, around)
+    outages = [expected_outage(d, b) for d, b, _ in several if in_place(d) and isinstance(b, Backup)]
+    return _planned(installation, environment, steps, databases, names, around, outages)
 
 
 def plan_undo(
@@ -51,8 +73,10 @@ def plan_undo(
     several = list(databases)
     undone = [database for database, _ in several]
     around = fences(installation, environment.services.values(), {database.name for database in undone})
-    back = [_unswap(database, label, fenced=around.whole) for database, label in several]
-    return _planned(installation, environment, [*around.enter, *back, *around.leave], undone, {}, around)
+    refuse_writers(undone, environment.services.values(), {step.service for step in around.enter})
+    back = [_unswap(database, label, fenced=database.name not in around.open_to) for database, label in several]
+    outages = [expected_outage(database) for database in undone if in_place(database)]
+    return _planned(installation, environment, [*around.enter, *back, *around.leave], undone, {}, around, outages)
 
 
 def _unswap(database: DatabaseSpec, label: str, *, fenced: bool) -> Step:
@@ -79,6 +103,7 @@ def _planned(
     databases: list[DatabaseSpec],
     names: Mapping[str, Any],
     around: Fences,
+    remarks: Iterable[str],
 ) -> Plan:
     return assembled(
         installation,
@@ -90,5 +115,5 @@ def _planned(
         **names,
         proven={"": tuple(as_check(database) for database in databases)},
         standing={**standing(environment, {}, {}), "": tuple(as_check(database) for database in databases)},
-        remarks=() if around.whole else (OPEN_REMARK,),
+        remarks=(*((OPEN_REMARK,) if around.open_to else ()), *remarks),
     )

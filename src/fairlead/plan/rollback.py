@@ -6,9 +6,19 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fairlead.config import EnvironmentSpec, Installation
-from fairlead.model import Check, Plan, ServiceChange, Step
+from fairlead.model import Backup, Check, Plan, ServiceChange, Step
 from fairlead.outside.connect import Hosts
-from fairlead.plan.data import Chosen, fences, shadow, swap
+from fairlead.plan.data import (
+    Chosen,
+    expected_outage,
+    fences,
+    in_place,
+    refuse_no_room,
+    refuse_writers,
+    room_beside,
+    shadow,
+    swap,
+)
 from fairlead.plan.deploy import assembled, look_everywhere, standing
 from fairlead.strategies import STRATEGIES, adopt
 
@@ -33,8 +43,11 @@ async def plan_rollback(
     changes = [change for change, _, _ in turned]
     steps = [step for _, several, _ in turned for step in several]
     around = fences(installation, environment.services.values(), {one.database.name for one in chosen})
+    databases = [one.database for one in chosen]
+    refuse_no_room(databases, await room_beside(installation, databases, hosts))
+    refuse_writers(databases, environment.services.values(), {step.service for step in around.enter})
     data = [*map(shadow, chosen), *around.enter]
-    data += [swap(one, fenced=around.whole, end_blockers=True) for one in chosen]
+    data += [swap(one, fenced=one.database.name not in around.open_to, end_blockers=True) for one in chosen]
     return assembled(
         installation,
         environment,
@@ -54,6 +67,8 @@ def _about_data(undone: Plan, chosen: Sequence[Chosen]) -> Iterable[str]:
         yield DATA_REMARK
     for one in chosen:
         yield f"{one.database.name}: {TAKEN_REMARK}"
+        if in_place(one.database) and isinstance(one.backup, Backup):
+            yield expected_outage(one.database, one.backup)
 
 
 def _turned(

@@ -109,6 +109,15 @@ def places(ground: Ground) -> Iterator[Problem]:
             yield ground.problem(place_of(database), what, "two environments never share a database")
 
 
+def replaced(ground: Ground) -> Iterator[Problem]:
+    """In place there is nothing that could wait beside, and only MariaDB has no better way."""
+    for database in ground.installation.databases:
+        if database.rollback.place == "in_place" and database.engine != "mariadb":
+            yield ground.problem(place_of(database), f"`place: in_place` is not for {database.engine}", "leave it out")
+        elif database.rollback.place == "in_place" and database.rollback.standby:
+            yield ground.problem(place_of(database), "`standby` has nothing to wait beside with `place: in_place`")
+
+
 def _place(ground: Ground, database: DatabaseSpec) -> tuple[object, ...] | None:
     hosts = ground.installation.hosts
     if database.host not in hosts:
@@ -125,4 +134,4 @@ def place_of(database: DatabaseSpec) -> Path:
     return "databases", database.group, "names", database.name
 
 
-RULES = (keys_fit_engine, accounts, administrators, belong, limits, stores, places)
+RULES = (keys_fit_engine, accounts, administrators, belong, limits, stores, places, replaced)
