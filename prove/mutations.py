@@ -1414,6 +1414,27 @@ MUTATIONS = (
         ("engines/test_mariadb_in_place.py::test_killed_when",),
     ),
     Mutation(
+        "writers of one database are taken for still because those of another are",
+        "plan/data.py",
+        "    return Fences(enter, leave, tuple(sorted(free & set(names))))",
+        "    return Fences(enter, leave, ())",
+        ("plan/test_rollback.py::test_whether_writers_are_still_is_a_matter_of_each_database",),
+    ),
+    Mutation(
+        "tables are read to their end whatever an error says",
+        "run/runner.py",
+        "        if not names_damage(why) or any(",
+        "        if any(",
+        ("run/test_guard.py::test_tables_are_read_where_an_error_names_damage",),
+    ),
+    Mutation(
+        "a damaged database is not spoken of",
+        "run/runner.py",
+        """        if hurt := [one for one in found if one.evidence.get("damaged")]:""",
+        """        if hurt := [one for one in found if one.status == "ok"]:""",
+        ("run/test_guard.py::test_tables_are_read_where_an_error_names_damage",),
+    ),
+    Mutation(
         "the logins of a migration stay behind",
         "strategies/logins.py",
         """trap 'rm -rf -- "$made"' EXIT""",

@@ -9,6 +9,7 @@ import pytest
 
 from fairlead.errors import NotReady
 from fairlead.model import Plan
+from fairlead.plan.data import fences
 from fairlead.plan.rollback import DATA_REMARK, plan_rollback
 
 World = Any
@@ -60,3 +61,13 @@ async def test_it_was_the_first_deployment(world: World) -> None:
     await world.lay("api", "v1")
     with pytest.raises(NotReady, match="for the first time"):
         await rollback(world, undone)
+
+
+async def test_whether_writers_are_still_is_a_matter_of_each_database(world: World) -> None:
+    """One that a site uses which is only looked at says nothing of the other's."""
+    services = world.document["environments"]["test"]["services"]
+    services["site"]["databases"] = ["unused"]
+    world.document["services"]["api"]["maintenance"] = {"on": ["true"], "off": ["true"]}
+    installation = world.installation
+    around = fences(installation, installation.environments["test"].services.values(), {"crm", "unused"})
+    assert ([step.service for step in around.enter], around.open_to) == (["api"], ("unused",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing
@@ -12,7 +13,7 @@ import pytest
 from fairlead.errors import Halted
 from fairlead.model import Check, DatabaseCheck, Deployment, Event, Finding, WatchRules
 from fairlead.outside.clock import SystemClock
-from fairlead.run import guard, operate
+from fairlead.run import guard, operate, runner
 from fairlead.run.guard import Guard, sentence
 from support.small import HERE, Site, site, small
 
@@ -150,3 +151,64 @@ def test_databases_with_one_cause_are_named_together() -> None:
         "2 databases (crm, shop) were lost during the deployment: port 3306 of db is closed (does it run?); "
         "the database wiki was lost during the deployment: access denied"
     )
+
+
+HURT = Finding(
+    check="tables",
+    subject="crm",
+    status="fail",
+    says="the table people is damaged: bad page",
+    hint="fairlead db restore crm",
+    evidence={"damaged": {"people": "bad page"}},
+)
+WELL = HURT.model_copy(update={"status": "ok", "says": "every table can be read", "evidence": {}})
+AWAY = WELL.model_copy(update={"status": "unknown", "says": "port closed"})
+OFFER = "the database crm: the table people is damaged: bad page; it can be restored: `fairlead db restore crm`"
+SAID = "echo 'ERROR 1194: Table people is marked as crashed'; exit 1"
+READ: dict[str, tuple[str, Finding, int, str]] = {
+    "damage that is there": (SAID, HURT, 1, OFFER),
+    "damage that is not there": (SAID, WELL, 1, "yet every table can be read"),
+    "a server that is gone meanwhile": (SAID, AWAY, 1, "whether crm is damaged is not known"),
+    "a lost connection": ("echo 'ERROR 2013: Lost connection to server'; exit 1", HURT, 0, "Lost connection to server"),
+    "any other error": ("echo 'ERROR 1146: no such table'; exit 1", HURT, 0, "no such table"),
+}
+
+
+@pytest.mark.parametrize("row", READ)
+async def test_tables_are_read_where_an_error_names_damage(tmp_path: Path, row: str) -> None:
+    """It is said, and a restore offered; no step of the plan restores anything."""
+    do, found, times, says = READ[row]
+    asked: list[tuple[str, ...]] = []
+
+    async def deep(names: Iterable[str]) -> list[Finding]:
+        asked.append(tuple(names))
+        return [found]
+
+    async with guarded(tmp_path, [small("a"), small("b", do=do, undo="true")]) as here:
+        ctx = here.context()
+        ctx.deep = deep
+
+        async def replan() -> object:
+            return here.plan
+
+        done = await operate.deploy(here.plan, ctx, reason="why", watch=False, replan=replan)  # type: ignore[arg-type]
+        assert (done.state, len(asked)) == ("back", times)
+        assert done.why_back.endswith(says), done.why_back
+
+
+async def test_tables_that_take_too_long_to_read_are_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "DEEP_LIMIT", 0.0)
+
+    async def deep(names: Iterable[str]) -> list[Finding]:
+        await asyncio.Event().wait()
+        return [HURT]
+
+    async with guarded(tmp_path, [small("b", do=SAID, undo="true")]) as here:
+        ctx = here.context()
+        ctx.deep = deep
+
+        async def replan() -> object:
+            return here.plan
+
+        done = await operate.deploy(here.plan, ctx, reason="why", watch=False, replan=replan)  # type: ignore[arg-type]
+        assert done.why_back.endswith("whether crm, shop is damaged is not known")

@@ -400,6 +400,7 @@ class Fairlead:
             keep=keep,
             proof=self.store.save_findings,
             written=self.data.written_since,
+            deep=self.data.check_deeply,
             begun=self.announcer.begun,
             ended=self._ended,
         )

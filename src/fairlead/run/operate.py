@@ -36,7 +36,18 @@ from fairlead.outside.files import ArtifactStore
 from fairlead.outside.secrets import Secrets
 from fairlead.plan.deploy import both
 from fairlead.run.guard import Guard
-from fairlead.run.runner import DataWish, Listen, RunChecks, Runner, Stop, WayBack, Written, nobody_knows
+from fairlead.run.runner import (
+    DataWish,
+    Deep,
+    Listen,
+    RunChecks,
+    Runner,
+    Stop,
+    WayBack,
+    Written,
+    nobody_knows,
+    nobody_reads,
+)
 from fairlead.run.session import Session
 from fairlead.run.watch import Watch
 
@@ -69,6 +80,8 @@ class Context:
     proof: Callable[[str, list[Finding]], None] = lambda run, findings: None
     written: Written = nobody_knows
     """What was written to databases since the first of the backups with these labels that counts."""
+    deep: Deep = nobody_reads
+    """Reads every table of databases to its end."""
     passed: Passed = NOBODY_ASKED
     """What the gates said, or who has overridden them; for the record."""
     begun: Callable[[str, Plan, Entry], Awaitable[None]] = nobody_listens
@@ -426,7 +439,7 @@ def _watcher(plan: Plan, session: Session, ctx: Context) -> Watch:
 
 
 def _runner(plan: Plan, session: Session, ctx: Context) -> Runner:
-    return Runner(plan, session, ctx.checks, ctx.clock, ctx.listen, ctx.expected, ctx.stop, ctx.written)
+    return Runner(plan, session, ctx.checks, ctx.clock, ctx.listen, ctx.expected, ctx.stop, ctx.written, ctx.deep)
 
 
 def _session(ctx: Context, environment: str, lock_host: str) -> Session:

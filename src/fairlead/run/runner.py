@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fairlead.engines.damage import names_damage
 from fairlead.errors import FairleadError, Halted, Lost, Unreachable
 from fairlead.journal.target import Done, Saw, TooLate
 from fairlead.model import (
@@ -40,6 +41,8 @@ PROOF_PATIENCE = 20.0
 """Seconds that a service may take after its switch until its checks are ok."""
 PROOF_PAUSE = 0.25
 """Seconds between two looks while waiting for that."""
+DEEP_LIMIT = 60.0
+"""Seconds that databases have to be read to their end on a way back; what takes longer is not known."""
 RECOVERIES = 3
 """How often a run climbs over a lost connection before it asks for a human."""
 
@@ -60,6 +63,15 @@ async def nobody_knows(labels: Mapping[str, Sequence[str]]) -> list[Ledger]:
     raise Halted(
         f"nobody can say what was written to {', '.join(labels)}", "look at it, then `fairlead rollback --data`"
     )
+
+
+Deep = Callable[[Iterable[str]], Awaitable[list[Finding]]]
+
+
+async def nobody_reads(names: Iterable[str]) -> list[Finding]:
+    """Where databases cannot be read to their end."""
+    del names
+    return []
 
 
 @dataclass
@@ -93,6 +105,8 @@ class Runner:
     stop: Stop = field(default_factory=Stop)
     written: Written = nobody_knows
     """What was written to databases since the first of the backups with these labels that counts."""
+    deep: Deep = nobody_reads
+    """Reads every table of databases of these names to its end; as long as a backup takes."""
     lost: Callable[[], str] = lambda: ""
     """Why the run must not go on, as a sentence, such as a database that is gone; "" = it may."""
     _turning: bool = False
@@ -224,6 +238,7 @@ class Runner:
         """
         self.stop.answered()  # what was asked before this point has been answered by turning round
         lost, self.lost = bool(self.lost()), lambda: ""
+        why = await self._looked_into(why)
         taken = await self._to_take_back(why, data, lost=lost)
         self._event("back", f"going back: {why}")
         await self._ask_first(taken, data)
@@ -233,6 +248,33 @@ class Runner:
         proof = await self._prove_old_state()
         await self._tidy(one.clear for one in self.plan.data.databases if one not in taken)
         return proof
+
+    async def _looked_into(self, why: str) -> str:
+        """An error that names damage makes every database in question be read to its end: what is said then is added.
+
+        What is damaged is offered to be restored, by a person: which data goes back by itself stays the plan's word.
+        """
+        if not names_damage(why) or any(line.entry.kind == "back" for line in self.session.lines):
+            return why
+        found = await self._read_deeply()
+        if hurt := [one for one in found if one.evidence.get("damaged")]:
+            return f"{why}; {_damage(hurt)}"
+        doubt = [one.subject for one in found if one.blocks]
+        says = f"whether {', '.join(doubt)} is damaged is not known" if doubt else "yet every table can be read"
+        return f"{why}; {says}" if found else why
+
+    async def _read_deeply(self) -> list[Finding]:
+        """What is said of the databases that the plan's services use; what is not known within the limit is unknown."""
+        names = tuple(self.plan.backups) or tuple(one.subject for one in self.plan.guards)
+        if not names:
+            return []
+        self._phase("reading every table", ", ".join(names))
+        try:
+            async with asyncio.timeout(DEEP_LIMIT):
+                return await self.deep(names)
+        except (FairleadError, TimeoutError) as error:
+            says = getattr(error, "what", f"not read within {DEEP_LIMIT:.0f} s")
+            return [Finding(check="tables", subject=name, status="unknown", says=says) for name in names]
 
     async def _to_take_back(self, why: str, data: DataWish, *, lost: bool) -> list[TakeBack]:
         """The databases that the record says; the first time, or where a person decides anew, it is written there."""
@@ -365,7 +407,9 @@ class Runner:
         ]
         findings = await self._settled(checks, PROOF_PATIENCE)
         if blockers(findings):
-            raise Halted(f"everything was taken back, but the old state is not proven: {why_not(findings)}")
+            what = f"everything was taken back, but the old state is not proven: {why_not(findings)}"
+            hurt = [one for one in await self._read_deeply() if one.evidence.get("damaged")]
+            raise Halted(f"{what}; {_damage(hurt)}" if hurt else what)
         return findings
 
     # -- both
@@ -492,6 +536,11 @@ class Runner:
 
     def _event(self, kind: str, says: str, **more: object) -> None:
         self.listen(Event.model_validate({"at": self.clock.now(), "kind": kind, "says": says, **more}))
+
+
+def _damage(hurt: Iterable[Finding]) -> str:
+    """Damaged databases, and the restore that is offered for each."""
+    return "; ".join(f"the database {one.subject}: {one.says}; it can be restored: `{one.hint}`" for one in hurt)
 
 
 def _verb(step: Step, what: Literal["do", "undo"]) -> str:
