@@ -546,8 +546,8 @@ MUTATIONS = (
     Mutation(
         "the old state is not proven after a way back",
         "run/runner.py",
-        "        if blockers(findings):\n            raise Halted(",
-        "        if not findings and blockers(findings):\n            raise Halted(",
+        "        if blockers(findings):\n            what = ",
+        "        if not findings and blockers(findings):\n            what = ",
         (f"{OPERATE}::test_an_old_state_that_is_not_proven_asks_for_a_human",),
     ),
     Mutation(
