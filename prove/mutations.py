@@ -54,6 +54,13 @@ UFW_ROWS = "strategies/test_ufw_script.py"
 
 MUTATIONS = (
     Mutation(
+        "a minute has sixty seconds more",
+        "model/duration.py",
+        "    if round(seconds, 1) < 60:",
+        "    if seconds < 60:",
+        ("model/test_duration.py::test_seconds_in_words",),
+    ),
+    Mutation(
         "who belongs to no group that is known here has no say",
         "checks/github.py",
         "or review.author_association not in (*_TEAM, *_OTHERS)",

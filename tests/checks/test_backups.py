@@ -59,19 +59,19 @@ def one(**more: object) -> Backup:
 OLD = one(started=NOW - DAY, file="old.db")
 UNPROVEN = one(proven=False, started=0.0, manifest="", flaw="it has no manifest")
 ROWS = {
-    "fresh": ([one()], "ok", "backed up 60 s ago, 1.0 kB, unchanged since it was proven"),
+    "fresh": ([one()], "ok", "backed up 1 min ago, 1.0 kB, unchanged since it was proven"),
     "none": ([], "fail", "no backup"),
     "of another database": ([one(database="shop")], "fail", "no backup"),
     "only a half one": ([UNPROVEN], "fail", "no backup that counts: it has no manifest"),
     "a half one beside a fresh one": (
         [one(), UNPROVEN],
         "ok",
-        "backed up 60 s ago, 1.0 kB, unchanged since it was proven",
+        "backed up 1 min ago, 1.0 kB, unchanged since it was proven",
     ),
     "too old": (
         [one(started=NOW - 2 * DAY)],
         "fail",
-        "the newest backup does not count: it is 2 days old, at most 24.0 h is allowed",
+        "the newest backup does not count: it is 2 days old, at most 24 h is allowed",
     ),
     "newest is broken": (
         [OLD, one(flaw="its content is not what its manifest says", intact=False)],
@@ -86,12 +86,12 @@ ROWS = {
     "accepted": (
         [one(accepted="the log was cleared"), OLD],
         "ok",
-        "backed up 60 s ago, 1.0 kB, unchanged since it was proven, accepted: the log was cleared",
+        "backed up 1 min ago, 1.0 kB, unchanged since it was proven, accepted: the log was cleared",
     ),
     "empty as the database was": (
         [one(empty=True)],
         "ok",
-        "backed up 60 s ago, empty, as the database was, unchanged since it was proven",
+        "backed up 1 min ago, empty, as the database was, unchanged since it was proven",
     ),
     "of what the name meant before": (
         [one(source="data/old.db")],
@@ -106,7 +106,7 @@ ROWS = {
     "from the future": (
         [one(started=NOW + 7200)],
         "unknown",
-        "the newest backup is 2.0 h in the future, so a clock is wrong",
+        "the newest backup is 2 h in the future, so a clock is wrong",
     ),
     "a second in the future": (
         [one(started=NOW + 1)],
@@ -136,17 +136,17 @@ REPORTED = {
     "a fresh one": (
         [("crm", 3 * 3600, 120.0)],
         "warn",
-        "reported by backup_metadata: backed up 3.0 h ago, 120 MB, by others",
+        "reported by backup_metadata: backed up 3 h ago, 120 MB, by others",
     ),
     "by its name on the server": (
         [("mo_crm", 60, 1.5)],
         "warn",
-        "reported by backup_metadata: backed up 60 s ago, 1.5 MB",
+        "reported by backup_metadata: backed up 1 min ago, 1.5 MB",
     ),
     "too old": ([("crm", 2 * DAY, 120.0)], "fail", "reports one of 120 MB, 2 days old, which does not count either"),
-    "empty": ([("crm", 60, 0.0)], "fail", "reports one of 0 MB, 60 s old, which does not count either"),
+    "empty": ([("crm", 60, 0.0)], "fail", "reports one of 0 MB, 1 min old, which does not count either"),
     "from the future": ([("crm", -3600, 9.0)], "fail", "which does not count either"),
-    "the newest counts": ([("crm", 3 * DAY, 9.0), ("crm", 60, 9.0)], "warn", "backed up 60 s ago"),
+    "the newest counts": ([("crm", 3 * DAY, 9.0), ("crm", 60, 9.0)], "warn", "backed up 1 min ago"),
     "of another database": ([("shop", 60, 9.0)], "fail", NONE_OF_OURS),
     "none": ([], "fail", NONE_OF_OURS),
 }

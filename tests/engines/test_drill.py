@@ -195,18 +195,18 @@ JUDGED = {
     "long ago": (
         [drilled("crm", 40), drilled("shop", 40)],
         "warn",
-        "last drill 40 days ago: 2/2, 10.0 s",
+        "last drill 40 days ago: 2/2, 10 s",
     ),
     "one failed": (
         [drilled("crm"), drilled("shop", passed=False, says="the disk is full")],
         "warn",
-        "last drill 2 days ago: 1/2, 10.0 s; shop: the disk is full",
+        "last drill 2 days ago: 1/2, 10 s; shop: the disk is full",
     ),
-    "one never": ([drilled("crm")], "warn", "last drill 2 days ago: 1/2, 10.0 s; never: shop"),
+    "one never": ([drilled("crm")], "warn", "last drill 2 days ago: 1/2, 10 s; never: shop"),
     "one of another day": (
         [drilled("crm", 9, run="r0"), drilled("shop", seconds=3)],
         "ok",
-        "last drill 2 days ago: 1/2, 3.0 s",
+        "last drill 2 days ago: 1/2, 3 s",
     ),
 }
 

@@ -30,7 +30,7 @@ def aged(box: Box, hours: float) -> str:
 def test_one_that_is_too_old_is_taken_only_by_its_name(crm: tuple[Box, Place]) -> None:
     box, place = crm
     file = aged(box, 50)
-    why = "it is 2 days old, at most 24.0 h is allowed"
+    why = "it is 2 days old, at most 24 h is allowed"
     says(box.run("ready"), 1, f"the newest backup does not count: {why}", "fairlead db backup crm")
     says(box.run("db", "backups"), 0, f"does not count: {why}")
     says(box.run("db", "restore", "crm", "--yes"), 1, why, f"--backup {file}")
@@ -180,7 +180,7 @@ def test_what_others_back_up_opens_the_gate_and_is_restored_by_nobody(crm: tuple
     says(box.run("ready"), 1, "no backup", "fairlead db backup crm")
     box.more = {"backup_metadata": "crm"}
     box.configure()
-    says(box.run("ready"), 0, "reported by backup_metadata: backed up 2.0 h ago, 4 MB, by others")
+    says(box.run("ready"), 0, "reported by backup_metadata: backed up 2 h ago, 4 MB, by others")
     says(box.run("db", "restore", "crm", "--yes"), 2, "no backup of crm", "fairlead db backups")
     box.more = {"backup_metadata": "mail"}
     box.configure()

@@ -15,7 +15,7 @@ from support.reports import CLEAN
 FILE = """
 fairlead: 1
 project: p
-hosts: {here: {connect: local, home: HOME}}
+hosts: {here: {connect: local, home: HOME, load: {warn: 1000, fail: 1000}}}
 github: {api: "URL", repository: acme/shop}
 services: {api: {source: {folder: source/api, version: VERSION}}, web: {source: {folder: source/web}}}
 environments:

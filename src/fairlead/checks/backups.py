@@ -8,7 +8,7 @@ from fairlead.checks.databases import Look, by_host
 from fairlead.config.database import DatabaseSpec
 from fairlead.engines import ENGINES, store
 from fairlead.errors import FairleadError, NotReady
-from fairlead.model import Backup, Finding, Reported, Status
+from fairlead.model import Backup, Finding, Reported, Status, duration
 from fairlead.outside.age import trouble_with
 from fairlead.outside.connect import Hosts
 from fairlead.outside.host import Host
@@ -58,9 +58,9 @@ def believed(finding: Finding, database: DatabaseSpec, rows: Sequence[Reported])
         return finding
     newest = min(mine, key=lambda one: one.age)
     if not -CLOCKS_DIFFER <= newest.age <= database.store.max_age or newest.size_mb <= 0:
-        says = f"{finding.says}; backup_metadata reports one of {newest.size_mb:g} MB, {store.duration(newest.age)} old"
+        says = f"{finding.says}; backup_metadata reports one of {newest.size_mb:g} MB, {duration(newest.age)} old"
         return finding.model_copy(update={"says": f"{says}, which does not count either"})
-    age = store.duration(max(newest.age, 0))
+    age = duration(max(newest.age, 0))
     says = (
         f"reported by backup_metadata: backed up {age} ago, {newest.size_mb:g} MB, by others, so no way back can use it"
     )
@@ -102,12 +102,12 @@ def judged(database: DatabaseSpec, found: Sequence[Backup], now: float) -> Findi
 def _verdict(database: DatabaseSpec, newest: Backup, now: float) -> tuple[Status, str]:
     age = now - newest.started
     if age < -CLOCKS_DIFFER:
-        return "unknown", f"the newest backup is {store.duration(-age)} in the future, so a clock is wrong"
+        return "unknown", f"the newest backup is {duration(-age)} in the future, so a clock is wrong"
     if why := store.why_not(database, newest, now):
         return "fail", f"the newest backup does not count: {why}"
     told = "empty, as the database was" if newest.empty else store.size(newest.size)
     accepted = f", accepted: {newest.accepted}" if newest.accepted else ""
-    return "ok", f"backed up {store.duration(max(age, 0))} ago, {told}, unchanged since it was proven{accepted}"
+    return "ok", f"backed up {duration(max(age, 0))} ago, {told}, unchanged since it was proven{accepted}"
 
 
 def _finding(

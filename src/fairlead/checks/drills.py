@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fairlead.checks.looked import looked
 from fairlead.config.database import DatabaseSpec
 from fairlead.engines import store
-from fairlead.model import Drill, Finding, drills_in_words
+from fairlead.model import Drill, Finding, drills_in_words, duration
 from fairlead.outside.connect import Hosts
 
 OLD = 30 * 86400.0
@@ -44,7 +44,7 @@ def judged(databases: Sequence[DatabaseSpec], found: Sequence[Drill], environmen
     if not mine:
         return finding.model_copy(update={"says": "no backup was ever restored to see whether it can be"})
     age = now - max(one.started for one in mine)
-    says = f"last drill {store.duration(max(age, 0))} ago: {drills_in_words(_newest(mine), len(databases))}"
+    says = f"last drill {duration(max(age, 0))} ago: {drills_in_words(_newest(mine), len(databases))}"
     missing = [one.name for one in databases if one.name not in last]
     bad = [f"{one.database}: {one.says}" for one in mine if not one.passed]
     more = [*bad, *([f"never: {', '.join(missing)}"] if missing else [])]

@@ -17,7 +17,19 @@ from typing import Any, Literal, NamedTuple
 from fairlead.config.database import DatabaseSpec
 from fairlead.engines.engine import Made, Spare
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Beside, Command, Drill, Finding, Reported, Result, SecretRef, canonical, sha256
+from fairlead.model import (
+    Backup,
+    Beside,
+    Command,
+    Drill,
+    Finding,
+    Reported,
+    Result,
+    SecretRef,
+    canonical,
+    duration,
+    sha256,
+)
 from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
@@ -431,15 +443,6 @@ def beside(
 def rows_in_words(rows: Mapping[str, int]) -> str:
     """`1234 rows in 2 tables`."""
     return f"{sum(rows.values())} rows in {len(rows)} tables"
-
-
-def duration(seconds: float) -> str:
-    """A duration for people: `40 s`, `5 min`, `3.2 h`, `4 days`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
 
 
 def size(count: float) -> str:

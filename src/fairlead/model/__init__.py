@@ -8,6 +8,7 @@ from fairlead.model.check import Check, CommandCheck, DatabaseCheck, HttpCheck, 
 from fairlead.model.command import Command, Result, SecretRef, shell, together
 from fairlead.model.deployment import Deployment, ErrorShare, Event, Report, Sample, StepTime
 from fairlead.model.drill import Drill, drills_in_words
+from fairlead.model.duration import duration
 from fairlead.model.finding import Finding, Status, blockers, why_not
 from fairlead.model.gate import NOBODY_ASKED, Evidence, GateAnswer, Passed, summed_up, worst
 from fairlead.model.ledger import Ledger, TableLedger
@@ -89,6 +90,7 @@ __all__ = [
     "canonical",
     "difference",
     "drills_in_words",
+    "duration",
     "parse_listing",
     "sha256",
     "shell",

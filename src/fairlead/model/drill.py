@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fairlead.model.base import Model
+from fairlead.model.duration import duration
 
 
 class Drill(Model):
@@ -35,6 +36,4 @@ def drills_in_words(found: Iterable[Drill], of: int | None = None) -> str:
     whole = max((one.started + one.seconds for one in several), default=0.0) - min(
         (one.started for one in several), default=0.0
     )
-    minutes, seconds = divmod(round(whole), 60)
-    took = f"{minutes} min {seconds} s" if minutes else f"{whole:.1f} s"
-    return f"{passed}/{len(several) if of is None else of}, {took}"
+    return f"{passed}/{len(several) if of is None else of}, {duration(whole)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from fairlead.model import Deployment, Entry, Plan, Step
+from fairlead.model import Deployment, Entry, Plan, Step, duration
 
 LONGEST = 60_000
 """Characters; GitHub takes 65,536."""
@@ -51,12 +51,12 @@ def window_opening(project: str, environment: str, times: Sequence[str], service
 
 def result(one: Deployment) -> str:
     """How a run has ended."""
-    took = f"{one.ended - one.started:.0f} s"
+    took = duration(one.ended - one.started)
     if one.state == "done":
         live = [f"{name}: {version}" for name, version in one.versions.items()]
         return "\n\n".join([f"**Done** in {took}.", fenced(live)])
     if one.state == "back":
-        why = fenced([one.why_back, f"the way back took {one.back_seconds:.1f} s"])
+        why = fenced([one.why_back, f"the way back took {duration(one.back_seconds)}"])
         return "\n\n".join(["**Everything is back as it was**, and that was proven from outside.", why])
     return f"**Ended by hand** after {took}; everything stays as it stands."
 

@@ -7,7 +7,7 @@ from typing import Literal
 import click
 
 from fairlead.app import Readiness, add_to_summary, in_actions
-from fairlead.model import Deployment, Finding
+from fairlead.model import Deployment, Finding, duration
 from fairlead.surfaces.cli import lines
 
 Level = Literal["error", "warning", "notice"]
@@ -47,7 +47,7 @@ def ended(deployment: Deployment | None) -> None:
         return
     live = [f"- {_cell(name)}: {_cell(version)}" for name, version in deployment.versions.items()]
     why = f": {_cell(deployment.why_back)}" if deployment.why_back else ""
-    took = f"{deployment.ended - deployment.started:.0f} s"
+    took = duration(deployment.ended - deployment.started)
     head = f"## {deployment.kind} {deployment.id}: {deployment.state} in {took}{why}"
     _summary([head, "\n".join(live)])
 

@@ -12,7 +12,7 @@ import click
 
 from fairlead.app import DataWish, Fairlead, Readiness, read_plan, write_plan
 from fairlead.errors import CallError, FairleadError, Moved, NotReady, Refused
-from fairlead.model import Deployment, Ledger, Passed, Plan, why_not
+from fairlead.model import Deployment, Ledger, Passed, Plan, duration, why_not
 from fairlead.surfaces.cli import actions, lines
 from fairlead.surfaces.cli.frame import command, emit_json, options
 
@@ -211,12 +211,13 @@ def told(one: Deployment) -> str:
     took = one.ended - one.started
     if one.state == "done":
         live = ", ".join(f"{name} {lines.ascii_path(version)}" for name, version in one.versions.items())
-        target = f" (target 1800 s): {live}" if live else ""
-        return f"{one.kind} {one.id} is done in {took:.0f} s{target}"
+        target = f" (target 30 min): {live}" if live else ""
+        return f"{one.kind} {one.id} is done in {duration(took)}{target}"
     if one.state == "back":
+        back = f"the way back took {duration(one.back_seconds)} (target 5 min)"
         return (
             f"{one.kind} {one.id} came back: {lines.ascii_path(one.why_back)}\n"
-            f"everything is as it was, proven from outside; the way back took {one.back_seconds:.1f} s (target 300 s)\n"
+            f"everything is as it was, proven from outside; {back}\n"
             f"{_of_data(one)}\nhint: `fairlead report {one.id} -e {one.environment}` writes the post-mortem"
         )
     return lines.deployment(one)

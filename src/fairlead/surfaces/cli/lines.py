@@ -24,6 +24,7 @@ from fairlead.model import (
     TableLedger,
     WayBackTime,
     blockers,
+    duration,
 )
 from fairlead.model import Status as Seen
 
@@ -227,19 +228,15 @@ def _expected(back: WayBackTime) -> str:
     unknown = f"{len(back.unmeasured)} of them never measured" if back.unmeasured else ""
     if not back.seconds:
         return unknown or "at once"
-    data = f", {_seconds(back.data)} of it for data" if back.data else ""
-    known = f"{'at least' if unknown else 'about'} {_seconds(back.seconds)} by what they took last time{data}"
+    data = f", {duration(back.data)} of it for data" if back.data else ""
+    known = f"{'at least' if unknown else 'about'} {duration(back.seconds)} by what they took last time{data}"
     return f"{known}; {unknown}" if unknown else known
-
-
-def _seconds(count: float) -> str:
-    return f"{count:.1f} s" if count < 60 else f"{count // 60:.0f} min {count % 60:.0f} s"
 
 
 def deployment(one: Deployment) -> str:
     """One run on one line."""
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(one.started))
-    took = f"{one.ended - one.started:.0f} s" if one.ended else "not ended"
+    took = duration(one.ended - one.started) if one.ended else "not ended"
     why = f": {ascii_path(one.why_back)}" if one.why_back else ""
     by_hand = f"  overridden: {', '.join(one.overridden)}" if one.overridden else ""
     return f"{one.id}  {when} UTC  {one.kind} {one.state}  {', '.join(one.services)}  {took}  {one.who}{why}{by_hand}"
@@ -261,7 +258,7 @@ def drills(found: Iterable[Drill]) -> list[str]:
     for one in found:
         sign = click.style(SIGNS["ok" if one.passed else "fail"], fg=COLOURS["ok" if one.passed else "fail"])
         says = f"{sum(one.rows.values())} rows in {len(one.rows)} tables" if one.passed else ascii_path(one.says)
-        told.append(f"{sign} {one.database:<14} {says}, {one.seconds:.1f} s")
+        told.append(f"{sign} {one.database:<14} {says}, {duration(one.seconds)}")
         hints_of += [one.hint] if one.hint else []
     return [*told, *(f"hint: {hint}" for hint in dict.fromkeys(hints_of))]
 
@@ -294,7 +291,7 @@ class Progress:
             self.expected[event.step] = event.expected
             if event.expected is None or event.expected < 1:
                 return
-            self._say("…", f"{event.says} (last time {event.expected:.1f} s)")
+            self._say("…", f"{event.says} (last time {duration(event.expected)})")
             return
         self._say(self._sign(event), event.says + self._took(event))
 
@@ -302,7 +299,7 @@ class Progress:
         if event.seconds is None:
             return ""
         last = self.expected.get(event.step)
-        return f"  {event.seconds:.1f} s" + (f" (last time {last:.1f} s)" if last else "")
+        return f"  {duration(event.seconds)}" + (f" (last time {duration(last)})" if last else "")
 
     def _sign(self, event: Event) -> str:
         if event.kind in ("phase", "watch"):

@@ -6,10 +6,10 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from fairlead.model import Report
+from fairlead.model import Report, duration
 from fairlead.surfaces.page.figures import Span, activation
 from fairlead.surfaces.page.markup import number, tag
-from fairlead.surfaces.page.words import clock, duration, utc
+from fairlead.surfaces.page.words import clock, utc
 
 WIDTH = 1080.0
 """Pixels; every drawing has this width."""

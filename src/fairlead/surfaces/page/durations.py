@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from fairlead.model import Report
+from fairlead.model import Report, duration
 from fairlead.surfaces.page import figures
 from fairlead.surfaces.page.axes import (
     RIGHT,
@@ -16,7 +16,6 @@ from fairlead.surfaces.page.markup import figure, picture, table, tag
 from fairlead.surfaces.page.words import (
     BACK_TARGET,
     DEPLOY_TARGET,
-    duration,
     total_seconds,
 )
 

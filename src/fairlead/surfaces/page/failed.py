@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
 
-from fairlead.model import Report
+from fairlead.model import Report, duration
 from fairlead.surfaces.page import figures
 from fairlead.surfaces.page.axes import (
     HEAD,
@@ -27,7 +27,6 @@ from fairlead.surfaces.page.figures import Failures, Point
 from fairlead.surfaces.page.markup import Node, figure, picture, table, tag
 from fairlead.surfaces.page.words import (
     clock,
-    duration,
     percent,
 )
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from fairlead.model import Report, Sample
+from fairlead.model import Report, Sample, duration
 from fairlead.surfaces.page import figures
 from fairlead.surfaces.page.words import (
     BACK_TARGET,
     clean,
     clock,
-    duration,
     names,
     percent,
     several,

@@ -6,7 +6,7 @@ import math
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
 
-from fairlead.model import Report, Sample
+from fairlead.model import Report, Sample, duration
 from fairlead.surfaces.page import figures
 from fairlead.surfaces.page.axes import (
     HEAD,
@@ -28,7 +28,6 @@ from fairlead.surfaces.page.figures import Point, Span
 from fairlead.surfaces.page.markup import Node, figure, number, picture, table, tag
 from fairlead.surfaces.page.words import (
     clock,
-    duration,
     millis,
     several,
     utc,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
 
-from fairlead.model import Report, StepTime
+from fairlead.model import Report, StepTime, duration
 from fairlead.surfaces.page.axes import (
     HEAD,
     MOST_ROWS,
@@ -22,7 +22,6 @@ from fairlead.surfaces.page.axes import (
 from fairlead.surfaces.page.markup import Node, figure, picture, table, tag
 from fairlead.surfaces.page.words import (
     clock,
-    duration,
     names,
     several,
 )

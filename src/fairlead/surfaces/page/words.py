@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from fairlead.model import Deployment
+from fairlead.model import Deployment, duration
 
 DEPLOY_TARGET = 1800.0
 """Seconds that a deployment should take at most."""
@@ -31,19 +31,6 @@ def clock(at: float) -> str:
     """The time of day in UTC, with tenths of a second."""
     whole = utc(at, "%H:%M:%S")
     return whole if whole == "not recorded" else f"{whole}.{int(at * 10) % 10}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: `0.35 s`, `4.2 s`, `12 min 3 s`, `1 h 5 min`."""
-    if seconds < 1:
-        return f"{seconds:.2f} s" if seconds >= 0.005 else "under 0.01 s"
-    if round(seconds, 1) < 60:
-        return f"{seconds:.1f}".removesuffix(".0") + " s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
 def millis(ms: float) -> str:
