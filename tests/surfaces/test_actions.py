@@ -104,29 +104,65 @@ def steps() -> list[dict[str, Any]]:
     return [*jobs["plan"]["steps"], *jobs["deploy"]["steps"]]
 
 
+class Workflow:
+    """The steps of the documents' workflow, as a runner runs them."""
+
+    def __init__(self, job: Job, folder: Path) -> None:
+        self.job, self.home, self.bin = job, folder / "home", folder / "bin"
+        text = FILE.replace("unattended: allow", "").replace("  test:", "  production:")
+        text = text.replace("HOME", str(self.home)).replace("URL", job.github.url)
+        job.file.write_text(text.replace("repository: acme/shop", "repository: acme/shop, not_asked: [plan, deploy]"))
+        self.head = job.commit("v2")
+        job.github.runs += [run("plan", None, id=7, head_sha=self.head)]
+        job.github.pulls = [pull()]
+        self.bin.mkdir()
+        program = self.bin / "fairlead"
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m fairlead "$@"\n')
+        program.chmod(0o755)
+
+    def play(self, red_before: str = "") -> list[tuple[str, int, str]]:
+        """Each step up to the first that fails: command, exit code, what it said; CI turns red before one of them."""
+        told: list[tuple[str, int, str]] = []
+        environ = {**self.job.operator.env(), "PATH": f"{self.bin}:{os.environ['PATH']}"}
+        for line in (step["run"] for step in steps() if str(step.get("run", "")).startswith("fairlead ")):
+            word = line.split()[1]
+            if word == red_before:
+                self.job.github.runs = [run("e2e", "failure", head_sha=self.head)]
+            argv = ["bash", "-e", "-c", line]
+            done = subprocess.run(argv, cwd=self.job.folder, env=environ, capture_output=True, text=True)
+            told.append((word, done.returncode, done.stdout + done.stderr))
+            assert TOKEN not in told[-1][2]
+            if done.returncode:
+                break
+        return told
+
+
 def test_the_workflow_of_the_documents_deploys(job: Job, tmp_path: Path) -> None:
-    text = FILE.replace("unattended: allow", "").replace("  test:", "  production:")
-    text = text.replace("HOME", str(tmp_path / "home")).replace("URL", job.github.url)
-    job.file.write_text(text.replace("repository: acme/shop", "repository: acme/shop, not_asked: [plan, deploy]"))
-    head = job.commit("v2")
-    job.github.runs += [run("plan", None, id=7, head_sha=head)]
-    job.github.pulls = [pull()]
-    commands = [step["run"] for step in steps() if str(step.get("run", "")).startswith("fairlead ")]
-    assert [command.split()[1] for command in commands] == ["ready", "plan", "deploy"]
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin/fairlead"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m fairlead "$@"\n')
-    program.chmod(0o755)
-    for command in commands:
-        environ = {**job.operator.env(), "PATH": f"{program.parent}:{os.environ['PATH']}"}
-        done = subprocess.run(
-            ["bash", "-e", "-c", command], cwd=job.folder, env=environ, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert TOKEN not in done.stdout + done.stderr
+    workflow = Workflow(job, tmp_path)
+    told = workflow.play()
+    assert [(word, code) for word, code, _ in told] == [("ready", 0), ("plan", 0), ("deploy", 0)], told
     assert (tmp_path / "home/srv/api/current/VERSION").read_text() == "v2\n"
     summary = job.summary.read_text()
     assert summary.count("## production: ready for deployment") == 2
     assert re.search(r"(?m)^## deploy \S+: done in [\d.]+ s$", summary)
     [one] = json.loads(job.operator.must(0, "history", "--json"))["deployments"]
     assert one["reason"] == "https://github.example/acme/shop/actions/runs/42"
+
+
+@pytest.mark.parametrize("step", ["ready", "deploy"])
+def test_the_workflow_stops_where_a_gate_turns_red(job: Job, tmp_path: Path, step: str) -> None:
+    workflow = Workflow(job, tmp_path)
+    job.file.write_text(job.file.read_text().replace("valid: 15m", "valid: 1ms"))
+    workflow.head = job.commit("v3")
+    told = workflow.play(red_before=step)
+    word, code, said = told[-1]
+    assert (word, code, len(told)) == (step, 1, {"ready": 1, "deploy": 3}[step]), told
+    errors = [line for line in said.splitlines() if line.startswith("::error ")]
+    assert errors[0].startswith("::error title=ci%3A e2e::ended with failure; next: https://github.example/runs/e2e")
+    last = job.summary.read_text().rpartition("## production: ")[2]
+    assert last.startswith("blocked by ci\n")
+    table = [line for line in last.splitlines() if line.startswith("|")]
+    assert table[:2] == ["| | gate | says |", "|---|---|---|"] and len(table) == 2 + 5
+    assert any(row.startswith("| ✗ fail | ci | ended with failure") for row in table), table
+    assert "Next:\n\n- https://github.example/runs/e2e" in last
+    assert not (tmp_path / "home/srv").exists()
