@@ -20,6 +20,7 @@ from fairlead.model import (
     Step,
     TakeBack,
     canonical,
+    duration,
     sha256,
     turned,
 )
@@ -143,7 +144,7 @@ def expected_outage(database: DatabaseSpec, backup: Backup | None = None) -> str
     Without it no number is said: a plan of an unmoved world must not differ by how fast a backup was.
     """
     says = f"{database.name} is replaced in place: its services wait while it is backed up, emptied and filled"
-    return f"{says}, about {store.duration(max(1.0, OUTAGE * backup.seconds))}" if backup else says
+    return f"{says}, about {duration(max(1.0, OUTAGE * backup.seconds))}" if backup else says
 
 
 OUTAGE = 5
