@@ -6,6 +6,7 @@ import hashlib
 import json
 import shlex
 import subprocess
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -164,13 +165,55 @@ def an_issue(story: Story) -> None:
         assert not Search(story.sentinels).text("what GitHub was told", told)
 
 
-def _asking(story: Story, github: GitHub) -> tuple[str, Sentinel]:
+def what_is_told(story: Story) -> None:
+    """A gate says a secret aloud: evidence, the activation report, a job's summary and annotations; a window's issue.
+
+    GitHub is away with a sentence that holds the token, so what is announced waits, and is sent later.
+    """
+    summary = story.folder / "said" / "summary.md"
+    aloud = story.folder / "vault" / "aloud"
+    aloud.write_text(f"printf '%s\\n' {shlex.quote(story.own.value)}; exit 1")
+
+    def louder(document: dict[str, Any]) -> None:
+        gates = document["environments"]["demo"]["gates"]
+        gates["own"] = {"aloud": {"run": ["sh", str(aloud)], "timeout": "10s"}}
+        gates["window"] = {"open": [{"start": "2020-01-01", "end": "2099-01-01"}]}
+
+    with GitHub() as github:
+        config, token = _asking(story, github, louder)
+        story.environ |= {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+        said = [story.tell([*words, "--config", config], 1, token.name) for words in REPORTS]
+        assert all("[secret OWN_TOKEN]" in one for one in said), said
+        assert "::error title=aloud" in said[0]
+        assert "[secret OWN" in summary.read_text()
+        github.fault(".", instead(problem(403, f"{token.value} may not do this")))
+        told = ["announce", "--config", config, "--reason", "told beforehand"]
+        assert "not told yet" in story.tell(told, 1, token.name)
+        assert "[secret GITHUB_TOKEN]" in story.tell([*told, "--json"], 1, token.name)
+        github.faults.clear()
+        story.tell(told, 0, token.name)
+        assert "deployment window of" in json.dumps(github.issues)
+        assert not Search(story.sentinels).text("what GitHub was told", json.dumps([github.issues, github.comments]))
+        for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+            del story.environ[name]
+    kept = [file for file in (story.folder / "operator").rglob("*") if file.is_file()]
+    assert any(b"[secret OWN_TOKEN]" in file.read_bytes() for file in kept), "the evidence is kept"
+    assert any(b"deployment window of" in file.read_bytes() for file in kept), "so is what was announced"
+
+
+REPORTS = (["ready"], ["ready", "--json"], ["status"], ["status", "--json"])
+
+
+def _asking(
+    story: Story, github: GitHub, more: Callable[[dict[str, Any]], None] = lambda document: None
+) -> tuple[str, Sentinel]:
     """A configuration that asks and tells this GitHub, and the token."""
 
     def change(document: dict[str, Any]) -> None:
         document["github"] = {"api": github.url, "repository": "acme/shop", "patience": "5s"}
         document["environments"]["demo"]["gates"] = {"ask": ["commit", "ci", "dependabot", "review", "behind"]}
         document["environments"]["demo"]["announce"] = ["github"]
+        more(document)
 
     head = _committed(story)
     token = next(one for one in story.sentinels if one.name == "GITHUB_TOKEN")
@@ -238,7 +281,7 @@ def gates_that_find_secrets(story: Story) -> None:
 
 QUICK = (
     good_days, refusals, a_way_back, builds, wrong_keys, standard_input, a_github_that_repeats_its_token,
-    gates_that_find_secrets,
+    gates_that_find_secrets, what_is_told,
 )  # fmt: skip
 """What every commit is tried with."""
 ALL = (*QUICK, an_issue, other_looks, headers_that_cannot_be_sent, sources_that_fail, databases_with_passwords)
