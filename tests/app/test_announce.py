@@ -224,6 +224,13 @@ def test_a_window_that_github_does_not_hear_of_is_kept(site: Site) -> None:
     assert [one["title"] for one in site.github.issues] == ["deployment window of p in test: Sat 2099-01-03 08:00 CET"]
 
 
+def test_a_github_that_repeats_its_token_is_not_repeated(site: Site) -> None:
+    with_window(site, LATER)
+    site.github.fault(".", instead(problem(403, f"{TOKEN} may not do this")))
+    assert "[secret GITHUB_TOKEN]" in site.told(1, *TELL)
+    assert "[secret GITHUB_TOKEN]" in site.told(1, *TELL, "--json")
+
+
 REFUSED = {
     "no reason": (LATER, "announce: [github]", ("announce",), 2, "say what for"),
     "no window": ("", "announce: [github]", TELL, 1, "test: it has no deployment windows"),
