@@ -54,13 +54,6 @@ UFW_ROWS = "strategies/test_ufw_script.py"
 
 MUTATIONS = (
     Mutation(
-        "what kept an announcement back is told with the token in it",
-        "app/announce.py",
-        "        why = self._app.secrets.redact(await self._outbox.send())",
-        "        why = await self._outbox.send()",
-        ("app/test_announce.py::test_a_github_that_repeats_its_token_is_not_repeated",),
-    ),
-    Mutation(
         "what a window is meant for is told with the secrets in it",
         "app/announce.py",
         "        opening = self._app.secrets.redact(opening)\n",
