@@ -22,6 +22,8 @@ from support.witness import tree
 
 USE = 'set -e; cp -- "$1/current/VERSION" running; [ ! -e "$1/current/broken" ] || exit 9'
 """What stands for a restart: the process that runs is the file `running`."""
+BUSY = {"load": {"warn": 1000, "fail": 1000}}
+"""Of a host: tests ask much of this machine."""
 HEAVY = 600_000
 """Bytes of one file of every version, so that an upload has a middle."""
 
@@ -92,7 +94,7 @@ class Box:
     def configure(self, **host: Any) -> None:
         """Write fairlead.yml, with more keys of the host."""
         login = {"address": "127.0.0.1", "port": self.sshd.port, "user": self.sshd.user, "key": KEY}
-        login |= {"known_hosts": str(self.sshd.known_hosts), **self.host, **host}
+        login |= {"known_hosts": str(self.sshd.known_hosts), **BUSY, **self.host, **host}
         environment = {
             "unattended": "allow",
             "watch": {"duration": 0},

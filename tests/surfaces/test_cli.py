@@ -182,7 +182,7 @@ def test_who_may_say_yes(site: Site, words: list[str]) -> None:
     site.document["environments"]["demo"]["unattended"] = "refuse"
     site.write()
     try:
-        site.estate.write_version("v1")
+        site.estate.write_version("v9")
         told(site, "db", "backup", "-e", "demo")
         code, document, _ = told(site, "deploy", "-e", "demo", "--no-watch", *words)
         assert (code, document["kind"]) == (5, "Refused"), document

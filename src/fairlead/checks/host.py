@@ -163,7 +163,7 @@ def _judged(name: str, seen: Seen, skew: float, load: LoadSpec, ms: float) -> Fi
         subject=name,
         status=faults[0][0] if faults else "ok",
         says="; ".join(says for _, says, _ in faults) or f"answers, {_gigabytes(seen.disks[0].free)} free",
-        hint=next((hint for _, _, hint in faults if hint), ""),
+        hint="\n".join(dict.fromkeys(hint for _, _, hint in faults if hint)),
         evidence={
             "login_shell_s": round(seen.login, 3),
             "clock_skew_s": round(skew, 3),
@@ -181,10 +181,6 @@ def _faults(seen: Seen, skew: float, load: LoadSpec = LOAD) -> Iterator[Fault]:
     if seen.lacks:
         yield "fail", f"lacks {', '.join(_PROGRAMS[word] for word in seen.lacks)}", "install what is missing there"
     yield from _may_and_can(seen)
-    each = seen.load / max(1, seen.cores)
-    if each >= load.warn:
-        says = f"its load is {seen.load:.1f} with {seen.cores} core{'s' * (seen.cores != 1)}"
-        yield "fail" if each >= load.fail else "warn", says, "`top` there shows what is at work; then ask again"
     if abs(skew) > SKEW_WARN:
         ahead = f"its clock is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} ours"
         yield "fail" if abs(skew) > SKEW_FAIL else "warn", ahead, "does time synchronisation run? type: timedatectl"
@@ -205,6 +201,10 @@ def _faults(seen: Seen, skew: float, load: LoadSpec = LOAD) -> Iterator[Fault]:
             yield "fail", f"{disk.folder} cannot be written to", "look at owner and mode of the folder above it"
     for disk in {disk.device: disk for disk in reversed(seen.disks)}.values():
         yield from list(_full(disk)) or _filling(disk, seen)
+    each = seen.load / max(1, seen.cores)
+    if each >= load.warn:
+        says = f"its load is {seen.load:.1f} with {seen.cores} core{'s' * (seen.cores != 1)}"
+        yield "fail" if each >= load.fail else "warn", says, "`top` there shows what is at work; then ask again"
 
 
 def _may_and_can(seen: Seen) -> Iterator[Fault]:

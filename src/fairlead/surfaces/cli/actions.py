@@ -59,7 +59,7 @@ def _summary(parts: list[str]) -> None:
 
 
 def _sentence(one: Finding) -> str:
-    return one.says + (f"; next: {one.hint}" if one.hint else "")
+    return one.says + (f"; next: {'; '.join(one.hint.splitlines())}" if one.hint else "")
 
 
 def _data(value: str) -> str:

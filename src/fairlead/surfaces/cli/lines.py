@@ -117,10 +117,10 @@ def hints(found: Iterable[Finding]) -> list[str]:
     """The next things to type, each once; those that differ only in their subject become one."""
     grouped: dict[str, list[str]] = {}
     for one in found:
-        if one.status != "ok" and one.hint:
-            head, is_last, _ = one.hint.rpartition(f" {one.subject}")
-            whole = is_last and one.hint.endswith(one.subject)
-            grouped.setdefault(head if whole else one.hint, []).extend([one.subject] if whole else [])
+        for hint in one.hint.splitlines() if one.status != "ok" else ():
+            head, is_last, _ = hint.rpartition(f" {one.subject}")
+            whole = is_last and hint.endswith(one.subject)
+            grouped.setdefault(head if whole else hint, []).extend([one.subject] if whole else [])
     return [" ".join([head, *dict.fromkeys(subjects)]) for head, subjects in grouped.items()]
 
 
