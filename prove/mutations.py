@@ -1449,6 +1449,27 @@ MUTATIONS = (
         ("run/test_guard.py::test_tables_are_read_where_an_error_names_damage",),
     ),
     Mutation(
+        "a deployment retires what a rollback of the one before needs",
+        "plan/data.py",
+        """_backup(one, label, "backup", needed[one.name]))""",
+        """_backup(one, label, "backup"))""",
+        ("faults/test_backups.py::test_what_a_rollback_needs_outlives_a_deployment_that_came_back",),
+    ),
+    Mutation(
+        "an account whose password has expired is waited for",
+        "engines/mariadb_swap.remote",
+        "said(err).code in LOST + BARRED",
+        "said(err).code in LOST",
+        ("faults/test_refusing_servers.py::test_an_expired_password_is_an_answer",),
+    ),
+    Mutation(
+        "a server that wants TLS is told by its pg_hba.conf alone",
+        "engines/postgres.remote",
+        """ and over_tls(account, database):""",
+        """ and False:""",
+        ("faults/test_refusing_servers.py::test_refused_and_nothing_is_touched[TLS for the account-postgres]",),
+    ),
+    Mutation(
         "the logins of a migration stay behind",
         "strategies/logins.py",
         """trap 'rm -rf -- "$made"' EXIT""",

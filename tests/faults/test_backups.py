@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from support.box import FREE, Box, says
-from support.live_data import Place, Sqlite, names
+from support.box import FREE, Box, release, says
+from support.live_data import Place, Sqlite, migration, names
 
 
 def notes(box: Box) -> list[Path]:
@@ -195,3 +195,24 @@ def test_a_server_that_has_no_room_for_a_second_database_is_said_before(crm: tup
     why = "limit: 1 leaves no room for a second database"
     says(box.run("ready"), 0, why, "raise `limit` of databases.data by one")
     says(box.run("db", "drill"), 1, why, "raise `limit` of databases.data by one")
+
+
+@pytest.mark.parametrize("crm", [Sqlite], indirect=True, ids=["sqlite"])
+def test_what_a_rollback_needs_outlives_a_deployment_that_came_back(crm: tuple[Box, Place]) -> None:
+    """With `keep: 1`: v2 is live, v3 makes its own backups and comes back, and then v2 is taken back with its data."""
+    box, place = crm
+    box.databases["data"]["backup_store"]["keep"] = 1
+    box.service = release(migrations=migration(place))
+    box.environment["services"] = {"site": {"host": "server", "path": "site", "databases": ["crm"]}}
+    box.configure()
+    says(box.deploy(), 0, "is done")
+    place.sql("insert into people (id, name) values (9, 'i');")
+    box.service = release()
+    box.configure()
+    box.write("v3", {"broken": "it does not start"})
+    for _ in range(2):
+        says(box.deploy(), 3, "site: switch to")
+    says(box.run("db", "backup"), 0, "1/1 databases backed up")
+    assert names(place) == "A B c i"
+    says(box.run("rollback", "--data", "all", "--yes", "--reason", "as it was"), 0, "is done")
+    assert names(place) == "a B c"

@@ -16,7 +16,7 @@ from fairlead.engines import ENGINES, PROVISIONERS, Spare, store
 from fairlead.errors import CallError, FairleadError, NotReady
 from fairlead.model import Backup, Beside, Drill, Finding, Ledger, Plan, as_where
 from fairlead.plan.beside import expired, last_day, look_beside
-from fairlead.plan.data import Chosen
+from fairlead.plan.data import Chosen, keeping_all
 from fairlead.plan.firewall import groups_of, plan_firewall, plan_return
 from fairlead.plan.provision import Provision, plan_provision, wishes
 from fairlead.plan.prune import plan_prune
@@ -65,7 +65,7 @@ class Data:
 
     async def backup(self, names: Iterable[str] = ()) -> list[Finding]:
         """Back up the environment's databases, or those named, and prove each copy."""
-        databases, spare = self.named(names), await self._needed()
+        databases, spare = self.named(names), await self.needed()
         groups: dict[tuple[str, str], list[DatabaseSpec]] = {}
         for database in databases:
             groups.setdefault((database.engine, database.host), []).append(database)
@@ -73,11 +73,16 @@ class Data:
         found = {finding.subject: finding for several in made for finding in several}
         return [found[database.name] for database in databases]
 
-    async def _needed(self) -> Spare | None:
-        """Backups that a way back still needs, of runs back to the last finished deployment; None = not known."""
+    async def needed(self, *, ended: bool = False) -> Spare | None:
+        """Backups that a way back still needs, of runs back to the last finished deployment; None = not known.
+
+        `ended`: not those of a run that is open, such as the one that asks.
+        """
         found: dict[str, set[str]] = {}
         try:
             async for run, plan in self._app.past_runs():
+                if ended and not run.ended:
+                    continue
                 for name, words in (plan.backups if plan else {}).items():
                     found.setdefault(name, set()).update(words)
                 if (run.kind, run.state) == ("deploy", "done"):
@@ -87,7 +92,7 @@ class Data:
         return found
 
     async def _backup(self, databases: list[DatabaseSpec], spare: Spare | None) -> list[Finding]:
-        several = databases if spare is not None else [_keeping_all(one) for one in databases]
+        several = databases if spare is not None else [keeping_all(one) for one in databases]
         try:
             host = await self._app.hosts.get(databases[0].host)
             engine = ENGINES[databases[0].engine]
@@ -439,9 +444,3 @@ class Data:
                 f"no database {unknown[0]!r} in {self._app.environment.name}", ", ".join(d.name for d in own)
             )
         return [database for database in own if not chosen or database.name in chosen]
-
-
-def _keeping_all(database: DatabaseSpec) -> DatabaseSpec:
-    """Where nobody can tell which backups are still needed, none is retired."""
-    place = database.store.model_copy(update={"keep": 0, "keep_days": None})
-    return database.model_copy(update={"store": place})

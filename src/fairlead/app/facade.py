@@ -218,7 +218,8 @@ class Fairlead:
             raise NotReady(f"host {host} cannot be used: {error.what}", error.hint) from error
 
     async def _plan(self, artifacts: Mapping[str, Artifact], day: str) -> Plan:
-        return await plan_deploy(self.installation, self.environment, artifacts, self.hosts, day=day)
+        spare = self.data.needed(ended=True)
+        return await plan_deploy(self.installation, self.environment, artifacts, self.hosts, day=day, spare=spare)
 
     async def _prepare(self, names: Iterable[str]) -> dict[str, Artifact]:
         """Build the named services, two at a time: builds are heavy, and the operator's machine is often small."""

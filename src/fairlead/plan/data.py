@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from fairlead.checks.room import IN_PLACE, check_room, in_words
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation, ServiceSpec
-from fairlead.engines import ENGINES, store
+from fairlead.engines import ENGINES, Spare, store
 from fairlead.errors import NotReady
 from fairlead.model import (
     Backup,
@@ -114,16 +114,20 @@ async def room_beside(
     return {one.subject: one for one in await check_room(installation, several, hosts)}
 
 
-def refuse_no_room(databases: Iterable[DatabaseSpec], room: Mapping[str, Finding]) -> None:
+def refuse_no_room(databases: Iterable[DatabaseSpec], room: Mapping[str, Finding], *, now: bool = False) -> None:
     """Raises NotReady where no second database can be made beside one of these that is not replaced in place.
 
-    A server that could not be asked refuses nothing: whatever is made there is made before what is live is touched.
+    `now`: it is to be made at once, so a server that cannot be asked is no place for it. Else that refuses nothing:
+    it may be back when a way back needs it, and what is made there is made before what is live is touched.
     """
-    several = [one for one in databases if one.name in room and room[one.name].status == "fail"]
-    if several:
+    asked = [one for one in databases if one.name in room]
+    if several := [one for one in asked if room[one.name].status == "fail"]:
         says, hint = in_words(room[one.name] for one in several)
         hint += f"; or {IN_PLACE}" if any(one.engine == "mariadb" for one in several) else ""
         raise NotReady(f"no second database can be made, so data could not be taken back: {says}", hint)
+    if silent := [room[one.name] for one in asked if now and room[one.name].blocks]:
+        says, hint = in_words(silent)
+        raise NotReady(f"nothing can be restored: {says}", hint)
 
 
 def refuse_writers(databases: Iterable[DatabaseSpec], services: Iterable[ServiceSpec], still: Collection[str]) -> None:
@@ -186,29 +190,38 @@ async def backups(
     migrated: Mapping[str, tuple[str, ...]],
     changes: Iterable[ServiceChange],
     hosts: Hosts,
+    spare: Spare | None,
 ) -> Backups:
     """A backup of each database before the first activation, and one more right before what changes it.
 
-    `migrated`: by database, the steps that do. One that waits beside the live database is not copied again: the way
-    back leads to what waits.
+    `spare`: what none of them retires; None = none retires anything. `migrated`: by database, the steps that change it.
+    One that waits beside the live database is not copied again: the way back leads to what waits.
     """
     purpose = " ".join(change.after for change in changes)
-    several = list(databases)
+    several = [one if spare is not None else keeping_all(one) for one in databases]
+    needed = {one.name: sorted((spare or {}).get(one.name, ())) for one in several}
     seen = await _seen(several, hosts)
     before: list[Step] = []
     final: dict[str, tuple[Step, ...]] = {}
     labels: dict[str, tuple[str, ...]] = {}
     for one in several:
         label = store.backup_label(purpose, (backup for backup in seen if backup.database == one.name))
-        before.append(_backup(one, label, "backup"))
+        before.append(_backup(one, label, "backup", needed[one.name]))
         labels[one.name] = (label,)
         for step in () if one.rollback.standby else migrated.get(one.name, ()):
             last = sha256(canonical([label, step]))[:12]
             words = {"phase": "activate", "service": step.partition(".")[0], "title": f"{one.name}: back up once more"}
-            copy = _backup(one, last, f"final-{step.partition('.')[0]}", labels[one.name]).model_copy(update=words)
+            copy = _backup(one, last, f"final-{step.partition('.')[0]}", [*needed[one.name], *labels[one.name]])
+            copy = copy.model_copy(update=words)
             final[step] = (*final.get(step, ()), copy)
             labels[one.name] = (*labels[one.name][:-1], last, label)
     return Backups(tuple(before), final, labels)
+
+
+def keeping_all(database: DatabaseSpec) -> DatabaseSpec:
+    """Where nobody can tell which backups are still needed, none is retired."""
+    place = database.store.model_copy(update={"keep": 0, "keep_days": None})
+    return database.model_copy(update={"store": place})
 
 
 async def _seen(databases: Iterable[DatabaseSpec], hosts: Hosts) -> list[Backup]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from fairlead.checks.databases import as_check
 from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation, ServiceSpec
+from fairlead.engines import Spare
 from fairlead.errors import FairleadError, NotReady
 from fairlead.model import (
     Account,
@@ -52,10 +53,12 @@ async def plan_deploy(
     hosts: Hosts,
     *,
     day: str,
+    spare: Awaitable[Spare | None] | None = None,
 ) -> Plan:
     """What it takes to make these artifacts live. Looks at the hosts, changes nothing.
 
-    `day`: YYYYMMDD, for the names of what a way back keeps.
+    `day`: YYYYMMDD, for the names of what a way back keeps. `spare`: gives the backups that a rollback of what is live
+    now needs, which this deployment's own must not retire; None = nobody knows them, so none is retired.
 
     Raises NotReady naming every host that does not answer and everything that stands in the way.
     """
@@ -63,7 +66,7 @@ async def plan_deploy(
     own = installation.databases_of(environment.name)
     looks = look_everywhere(services, hosts, {name: artifact.tree for name, artifact in artifacts.items()})
     beside = both(expired_beside(own, hosts, day), room_beside(installation, _may_go_back(own), hosts))
-    found, (over, room) = await both(looks, beside)
+    (found, needed), (over, room) = await both(both(looks, spare or _nothing()), beside)
     changes: list[ServiceChange] = []
     steps: list[Step] = []
     for service in services:
@@ -75,7 +78,7 @@ async def plan_deploy(
     databases = _touched_databases(installation, environment, changes)
     migrated = migrations(environment, steps)
     refuse_no_room(to_take_back(databases, migrated), room)
-    made = await backups(databases, migrated, changes, hosts)
+    made = await backups(databases, migrated, changes, hosts, needed)
     new = {change.service for change in changes if not change.before}
     back = data_back(installation, environment, databases, made, migrated, new=new, day=day)
     filled, cleared = standby(databases, back)
@@ -83,6 +86,10 @@ async def plan_deploy(
     around += drops(over, {one.name: one for one in own}) if changes else []
     more = {"data": back, "backups": made.labels}
     return _assemble(installation, environment, changes, around, databases, found, more)
+
+
+async def _nothing() -> Spare:
+    return {}
 
 
 def _may_go_back(databases: Iterable[DatabaseSpec]) -> list[DatabaseSpec]:

@@ -45,11 +45,12 @@ async def plan_restore(
     """Restore beside the live databases, prove it there, stop whoever writes, swap, and let them write again.
 
     `end_blockers`: sessions that hold a lock and do nothing may be ended. Raises NotReady where no second database can
-    be made beside one, or where one is replaced in place and not all who write to it can be kept from that.
+    be made beside one, or its server cannot be asked; or where one is replaced in place and not all who write to it can
+    be kept from that.
     """
     several = list(chosen)
     databases = [one.database for one in several]
-    refuse_no_room(databases, await room_beside(installation, databases, hosts))
+    refuse_no_room(databases, await room_beside(installation, databases, hosts), now=True)
     around = fences(installation, environment.services.values(), {one.database.name for one in several})
     refuse_writers(databases, environment.services.values(), {step.service for step in around.enter})
     steps = [

@@ -44,7 +44,7 @@ async def plan_rollback(
     steps = [step for _, several, _ in turned for step in several]
     around = fences(installation, environment.services.values(), {one.database.name for one in chosen})
     databases = [one.database for one in chosen]
-    refuse_no_room(databases, await room_beside(installation, databases, hosts))
+    refuse_no_room(databases, await room_beside(installation, databases, hosts), now=True)
     refuse_writers(databases, environment.services.values(), {step.service for step in around.enter})
     data = [*map(shadow, chosen), *around.enter]
     data += [swap(one, fenced=one.database.name not in around.open_to, end_blockers=True) for one in chosen]
