@@ -1470,6 +1470,13 @@ MUTATIONS = (
         ("faults/test_refusing_servers.py::test_refused_and_nothing_is_touched[TLS for the account-postgres]",),
     ),
     Mutation(
+        "databases are swapped one after the other",
+        "run/runner.py",
+        "in ([[*several]] if swap else [[step] for step in several])]",
+        "in ([[step] for step in several])]",
+        (f"{RUNNER}::test_swaps_of_several_databases_are_made_at_once",),
+    ),
+    Mutation(
         "the logins of a migration stay behind",
         "strategies/logins.py",
         """trap 'rm -rf -- "$made"' EXIT""",

@@ -519,3 +519,16 @@ async def test_secrets_go_in_by_standard_input_only(tmp_path: Path) -> None:
         assert (ground / "s.got").read_text() == "sentinel-4711"
         assert "sentinel-4711" not in (ground / "s.seen").read_text()
         assert "sentinel-4711" not in here.record() + here.plan.to_json()
+
+
+MEETS = """mkdir -p ground; echo do >>"ground/$1.log"; touch "met-$1"; n=0
+while [ ! -e met-db-a.swap ] || [ ! -e met-db-b.swap ]; do n=$((n + 1)); [ $n -lt 400 ] || exit 1; sleep 0.02; done
+[ -e ground/fence.log ] && [ ! -e ground/lift.log ] && echo after >"ground/$1" """
+
+
+async def test_swaps_of_several_databases_are_made_at_once(tmp_path: Path) -> None:
+    """Each waits until the other has begun; what stands before and after them keeps its place."""
+    swaps = [small(f"db-{name}.swap", do=MEETS, service="") for name in "ab"]
+    async with site(tmp_path, [small("fence"), *swaps, small("lift")]) as here, here.held() as (_, runner):
+        await runner.activate()
+        assert [here.ran(name) for name in ("fence", "db-a.swap", "db-b.swap", "lift")] == ["do"] * 4

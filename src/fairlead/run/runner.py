@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shlex
 import textwrap
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -170,12 +171,13 @@ class Runner:
     async def _activate(self) -> None:
         steps = self._steps("activate")
         last = {step.service: step for step in steps}
-        for step in steps:
-            await self.forward(step, alone=True)
-            if step is last[step.service]:
-                checks = self.plan.proven.get(step.service, ())
-                found = await self._must_be_ok(checks, f"{step.service} after its switch", patience=PROOF_PATIENCE)
-                self._proof[step.service] = found
+        for group in _turns(steps):
+            await _all_or_first_error(self.forward(step, alone=len(group) == 1) for step in group)
+            for step in group:
+                if step is last[step.service]:
+                    checks = self.plan.proven.get(step.service, ())
+                    found = await self._must_be_ok(checks, f"{step.service} after its switch", patience=PROOF_PATIENCE)
+                    self._proof[step.service] = found
 
     async def tidy(self) -> None:
         """After the watch: delete what nobody needs. A failure here is a warning, the new release stands."""
@@ -569,6 +571,12 @@ def _said(done: Done) -> str:
     words = "; ".join(part for part in (" ".join(own.split())[-300:], note) if part)
     code = f"exit code {done.rc}" + f" (signal {done.rc - 128})" * (done.rc > 128)
     return f"{code}: {words}" if words else f"{code}, no output"
+
+
+def _turns(steps: Iterable[Step]) -> list[list[Step]]:
+    """Steps one by one, but swaps of databases that follow each other at once, as a way back does them too."""
+    swaps = itertools.groupby(steps, lambda step: step.id.endswith((".swap", ".unswap")))
+    return [turn for swap, several in swaps for turn in ([[*several]] if swap else [[step] for step in several])]
 
 
 def _lanes(steps: Iterable[Step]) -> list[list[Step]]:
