@@ -218,7 +218,7 @@ class Fairlead:
             raise NotReady(f"host {host} cannot be used: {error.what}", error.hint) from error
 
     async def _plan(self, artifacts: Mapping[str, Artifact], day: str) -> Plan:
-        spare = self.data.needed(ended=True)
+        spare = self.data.needed(ended=True) if self.own_databases() else None
         return await plan_deploy(self.installation, self.environment, artifacts, self.hosts, day=day, spare=spare)
 
     async def _prepare(self, names: Iterable[str]) -> dict[str, Artifact]:

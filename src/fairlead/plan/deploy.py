@@ -58,7 +58,8 @@ async def plan_deploy(
     """What it takes to make these artifacts live. Looks at the hosts, changes nothing.
 
     `day`: YYYYMMDD, for the names of what a way back keeps. `spare`: gives the backups that a rollback of what is live
-    now needs, which this deployment's own must not retire; None = nobody knows them, so none is retired.
+    now needs, which this deployment's own must not retire; it gives None where nobody knows them, so none is retired.
+    Without it nothing is needed.
 
     Raises NotReady naming every host that does not answer and everything that stands in the way.
     """
