@@ -53,6 +53,8 @@ DAMAGED = {
     "ERROR 1034 (HY000): Index for table 'people' is corrupt; try to repair it": True,
     "Error 1877: Table `mo_crm`.`people` is corrupted. Please drop the table and recreate.": True,
     "ERROR 1932 (42S02): Table 'mo_crm.people' doesn't exist in engine": True,
+    'ERROR 1030 (HY000): Got error 176 "Read page with wrong checksum" from storage engine Aria': True,
+    'ERROR 1030 (HY000): Got error 135 "No more room in file" from storage engine MyISAM': False,
     "pg_dump: error: invalid page in block 3 of relation base/16384/16385": True,
     "sqlite3.DatabaseError: database disk image is malformed": True,
     "ERROR 2013 (HY000): Lost connection to server during query": False,

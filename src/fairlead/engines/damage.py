@@ -11,7 +11,7 @@ _WORDS = (
     r"table .* is corrupted",
     r"incorrect key file for table",
     r"doesn't exist in engine",
-    r"got error (?:126|127|134|135|144|145|180|192) ",
+    r"got error (?:126|127|134|144|145|175|176|180|192) ",
     # PostgreSQL
     r"invalid page in block",
     r"page verification failed",
