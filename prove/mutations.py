@@ -1477,6 +1477,27 @@ MUTATIONS = (
         (f"{RUNNER}::test_swaps_of_several_databases_are_made_at_once",),
     ),
     Mutation(
+        "a full disk of a MariaDB server is any other error",
+        "engines/mariadb.remote",
+        "if code in (1021, 1114) or",
+        "if code in (1021,) or",
+        ("faults/test_refusing_servers.py::test_a_full_disk_of_the_server[mariadb]",),
+    ),
+    Mutation(
+        "a PostgreSQL server whose disk takes half a page is not full",
+        "engines/postgres.remote",
+        r"""No space left|wrote only \d+ of \d+ bytes""",
+        "No space left",
+        ("faults/test_refusing_servers.py::test_a_full_disk_of_the_server[postgres]",),
+    ),
+    Mutation(
+        "a page of Aria with a wrong checksum is no damage",
+        "engines/damage.py",
+        "|175|176|",
+        "|175|",
+        ("engines/test_engines.py::test_which_errors_name_damage",),
+    ),
+    Mutation(
         "the logins of a migration stay behind",
         "strategies/logins.py",
         """trap 'rm -rf -- "$made"' EXIT""",

@@ -5,7 +5,11 @@ Each time it is said what is wrong and what to do, and the live database is byte
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,7 +17,7 @@ import pytest
 from support import mariadb, postgres
 from support.box import FREE, Box, says, until
 from support.data_witness import MariaWitness, PostgresWitness
-from support.live_data import Maria, Place, Postgres, names
+from support.live_data import Maria, Place, Postgres, names, there
 
 Crm = tuple[Box, Place]
 pytestmark = pytest.mark.parametrize("crm", [Maria, Postgres], indirect=True, ids=["mariadb", "postgres"])
@@ -33,16 +37,18 @@ def checksum(place: Place) -> Any:
     return PostgresWitness(place.server.data, place.server.port, "mo_crm").look("mo_crm").checksum
 
 
-def there(place: Place) -> set[str]:
-    assert isinstance(place, Maria | Postgres)
-    found = place.server.databases
-    return {name for name in (found() if callable(found) else found) if name.startswith("mo_")}
-
-
 def on(place: Place, maria: str, post: str) -> None:
     """A statement of the server's owner."""
     assert isinstance(place, Maria | Postgres)
     place.server.sql(maria if isinstance(place, Maria) else post)
+
+
+NOISE = {
+    Maria: "select seq as id, repeat(md5(seq), 30) as a from seq_1_to_30000",
+    Postgres: "select g as id, repeat(md5(g::text), 30) as a from generate_series(1, 30000) g",
+}
+"""About 30 MB of rows."""
+PG_FULL = ("the server's disk is full", "make room there")
 
 
 class Row(NamedTuple):
@@ -64,6 +70,11 @@ def speaking_tls(place: Place) -> None:
     else:
         place.server.tls = True
         place.server._certify()
+    started(place)
+
+
+def started(place: Place) -> None:
+    assert isinstance(place, Maria | Postgres)
     place.server.start()
     until(lambda: answers(place), "the server to be back")
 
@@ -167,8 +178,68 @@ def test_refused_and_nothing_is_touched(crm: Crm, row: str) -> None:
     assert not [one for one in words if one in told.text]
 
 
+@pytest.fixture
+def small_disk(crm: Crm) -> Iterator[Path]:
+    """The server's databases lie on a disk of their own that has room enough; there is a backup of 30 MB of rows."""
+    box, place = crm
+    assert isinstance(place, Maria | Postgres)
+    place.sql(f"create table noise as {NOISE[type(place)]}")
+    says(box.run("db", "backup", "crm"), 0, "1/1 databases backed up")
+    place.server.stop(signal.SIGTERM if isinstance(place, Maria) else signal.SIGINT)
+    folder = place.server.data / ("" if isinstance(place, Maria) else "base")
+    beside = folder.rename(place.server.data.with_name("moved"))
+    subprocess.run(["cp", "-a", "--attributes-only", str(beside), str(folder)], check=True)
+    mount = ("mount", "-t", "tmpfs", "-o", "size=1g", "none", str(folder))
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this account may not mount a small disk")
+    try:
+        subprocess.run(["cp", "-aT", str(beside), str(folder)], check=True)
+        started(place)
+        yield folder
+    finally:
+        place.server.stop(signal.SIGKILL if isinstance(place, Maria) else signal.SIGQUIT)
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(disk: Path, left: int) -> None:
+    """Somebody's file takes all of the disk but so many bytes."""
+    there = os.statvfs(disk)
+    with (disk / "filler").open("ab") as filler:
+        end = filler.tell()
+        os.posix_fallocate(filler.fileno(), end, there.f_bavail * there.f_frsize - left)
+
+
+LEFT = {"in the middle": 14_000_000, "from the beginning": 0}
+"""Bytes that are left on the disk when a second copy of the database is begun on it."""
+
+
+def test_a_full_disk_of_the_server(crm: Crm, small_disk: Path) -> None:
+    """A drill is a no that is remembered, a restore comes back, nothing is left; with room all goes well."""
+    box, place = crm
+    what, hint = ("the server has no room", "make room on its disk") if isinstance(place, Maria) else PG_FULL
+    before, beside = checksum(place), there(place)
+    for left in LEFT.values():
+        fill(small_disk, left)
+        told = box.run("db", "drill", "crm")
+        says(told, 1, what, hint)
+        says(box.run("status"), 0, "0/1, ")
+        assert (checksum(place), there(place)) == (before, beside)
+        told = box.run("db", "restore", "crm", "--yes")
+        says(told, 3, what)
+        assert hint in told.text
+        assert (checksum(place), there(place)) == (before, beside) and box.lock() == FREE
+    says(box.run("ready"), 0, f"crm: {what}", "fairlead db drill")
+    (small_disk / "filler").unlink()
+    says(box.run("db", "drill", "crm"), 0, "1/1, ")
+    says(box.run("status"), 0, "1/1, ")
+    assert (checksum(place), there(place)) == (before, beside)
+
+
 def test_an_expired_password_is_an_answer(crm: Crm) -> None:
     """The server refuses every statement of a session, also the one that marks the end of an answer."""
     box, place = crm
     expired(box, place)
-    assert box.run(*WORDS["restore"]).code == 1 and names(place) == "a B c"
+    row = ROWS["the password has expired"]
+    what, hint = row.maria if isinstance(place, Maria) else row.post
+    says(box.run(*WORDS["restore"]), 1, what, hint)
+    assert names(place) == "a B c"

@@ -8,7 +8,7 @@ import pytest
 
 from support import mariadb, postgres
 from support.box import FREE, Box, release, says
-from support.live_data import Maria, Place, Postgres, migration, names
+from support.live_data import Maria, Place, Postgres, migration, names, there
 
 Crm = tuple[Box, Place]
 SERVERS = pytest.mark.parametrize("crm", [Maria, Postgres], indirect=True, ids=["mariadb", "postgres"])
@@ -34,12 +34,6 @@ def narrow(crm: Crm, **rollback: Any) -> Crm:
     box.environment["services"] = {"site": {"host": "server", "path": "site", "databases": ["crm"]}}
     box.configure()
     return crm
-
-
-def there(place: Place) -> set[str]:
-    assert isinstance(place, Maria | Postgres)
-    found = place.server.databases
-    return {name for name in (found() if callable(found) else found) if name.startswith("mo_")}
 
 
 @SERVERS

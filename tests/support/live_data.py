@@ -131,6 +131,13 @@ def names(place: Place) -> str:
     return " ".join(place.sql(PEOPLE).split())
 
 
+def there(place: Place) -> set[str]:
+    """The databases on its server that are called as the tests' are."""
+    assert isinstance(place, Maria | Postgres)
+    found = place.server.databases
+    return {name for name in (found() if callable(found) else found) if name.startswith("mo_")}
+
+
 def migration(place: Place, *after: str, **more: Any) -> dict[str, Any]:
     """A migration that changes both what tables look like and what is in them; `after`: what is written behind it."""
     asks = "select extra from people limit 1"
