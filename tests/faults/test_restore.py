@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 
 import pytest
 
 from support.box import FREE, OPEN, Box, ended, release, says, until
-from support.live_data import Place, Sqlite, names
+from support.live_data import Maria, Place, Postgres, Sqlite, names, there
+
+Crm = tuple[Box, Place]
+SERVERS = pytest.mark.parametrize("crm", [Maria, Postgres], indirect=True, ids=["mariadb", "postgres"])
 
 
 def test_taken_back_and_back_again(crm: tuple[Box, Place]) -> None:
@@ -34,6 +38,65 @@ def test_as_json(crm: tuple[Box, Place]) -> None:
     assert told.code == 0 and found["deployment"]["state"] == "done" and list(found["kept"]) == ["crm"]
     assert found["ledgers"][0]["tables"][0]["only_kept"] == 1
     assert "'c'" not in told.text
+
+
+def with_a_second(crm: Crm) -> Callable[[], str]:
+    """A database `shop` beside `crm` on its server, with two goods in its backup and three live; what is live of it."""
+    box, place = crm
+    assert isinstance(place, Maria | Postgres)
+    goods = "create table goods (id integer primary key, name varchar(20))"
+    if isinstance(place, Maria):
+        place.server.create("shop", f"{goods};", rows=None)
+    else:
+        place.server.make("mo_shop", goods)
+
+    def ask(text: str) -> str:
+        if isinstance(place, Maria):
+            return place.server.sql(text, "mo_shop")
+        return place.server.sql(text, database="mo_shop")
+
+    ask("insert into goods values (1, 'x'), (2, 'y')")
+    box.databases["data"]["names"]["shop"] = {}
+    box.configure()
+    says(box.run("db", "backup", "shop"), 0, "2 rows in 1 tables")
+    ask("insert into goods values (3, 'z')")
+    return lambda: " ".join(ask("select name from goods order by id").split())
+
+
+@SERVERS
+def test_two_at_once_and_both_back_again(crm: Crm) -> None:
+    box, place = crm
+    goods = with_a_second(crm)
+    before = there(place)
+    told = box.run("db", "restore", "crm", "shop", "--yes")
+    says(told, 0, "is done")
+    assert "people: 0 only live, 1 only kept, 1 changed" in told.out, told.out
+    assert "goods: 0 only live, 1 only kept, 0 changed" in told.out, told.out
+    assert (names(place), goods()) == ("a b", "x y") and box.lock() == FREE
+    beside = there(place) - before
+    assert sorted(name.partition("__")[0] for name in beside) == ["mo_crm", "mo_shop"], beside
+    says(box.run("db", "restore", "crm", "shop", "--undo", "--yes"), 0, "is done")
+    assert (names(place), goods()) == ("a B c", "x y z") and box.lock() == FREE
+    says(box.run("db", "restore", "crm", "shop", "--undo", "--yes"), 2, "nothing is kept of crm, shop")
+
+
+@SERVERS
+def test_where_one_of_two_cannot_be_restored_neither_is(crm: Crm) -> None:
+    """Its backup was changed, byte for byte as long as before, so only reading it tells."""
+    box, place = crm
+    goods = with_a_second(crm)
+    before = there(place)
+    backup = next(path for path in (box.home / "backups").glob("shop-*") if path.suffix != ".json")
+    raw = bytearray(backup.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    backup.write_bytes(raw)
+    told = box.run("db", "restore", "crm", "shop", "--yes")
+    says(told, 3, "shop: restore beside it failed")
+    assert "the backup's content is not what its manifest says" in told.text
+    assert (names(place), goods()) == ("a B c", "x y z") and box.lock() == FREE
+    assert there(place) == before, "nothing of crm lies about either"
+    says(box.run("db", "restore", "crm", "--yes"), 0, "is done")
+    assert (names(place), goods()) == ("a b", "x y z")
 
 
 WRONG = {
