@@ -13,10 +13,10 @@ from typing import TypeVar
 
 from fairlead.app.announce import Announced, Announcer
 from fairlead.app.data import Data
-from fairlead.app.opening import open_installation
+from fairlead.app.opening import Opening, begun
 from fairlead.app.ready import Ready
 from fairlead.checks.run import CheckContext, run_checks
-from fairlead.config import DatabaseSpec, EnvironmentSpec, Installation
+from fairlead.config import DatabaseSpec
 from fairlead.errors import Busy, CallError, FairleadError, NotReady, OpenRun, Refused
 from fairlead.journal.history import deployment_of, step_times, timeline
 from fairlead.journal.record import read_record
@@ -39,7 +39,6 @@ from fairlead.model import (
     WayBackTime,
 )
 from fairlead.outside.clock import Clock, SystemClock
-from fairlead.outside.connect import Hosts
 from fairlead.outside.environment import build_environment, folders, who
 from fairlead.outside.files import ArtifactStore
 from fairlead.outside.git import WorkingCopy, working_copy
@@ -86,6 +85,8 @@ class Fairlead:
     listen: Listen = _silent
     stop: Stop = field(default_factory=Stop)
     clock: Clock = field(default_factory=SystemClock)
+    opening: Opening | None = None
+    """What was opened beforehand; whoever did that closes it."""
     changing: bool = field(default=False, init=False)
     """A run is going on: a request to stop is heeded between two steps."""
     remake: Callable[[], Awaitable[Plan]] = field(default=_not_here, init=False)
@@ -99,16 +100,15 @@ class Fairlead:
 
     async def __aenter__(self) -> Fairlead:
         self._stack = AsyncExitStack()
-        self.installation, self.secrets = open_installation(self.config_path)
-        self.environment = _chosen(self.installation, self.environment_name)
+        opening = self.opening
+        if opening is None:
+            opening = await self._stack.enter_async_context(begun(self.config_path, self.environment_name))
+        self.installation, self.environment = opening.installation, opening.environment
+        self.secrets, self.hosts = opening.secrets, opening.hosts
         places = folders()
         self.artifacts = ArtifactStore(places.cache / "artifacts")
         self.store = Store(places.state / "history.db")
         self._stack.callback(self.store.close)
-        accounts = {name: host.account for name, host in self.installation.hosts.items()}
-        self.hosts = await self._stack.enter_async_context(
-            Hosts(accounts, self.secrets, self.config_path.parent.absolute())
-        )
         self.http = await self._stack.enter_async_context(HttpClient())
         self.announcer = Announcer(self)
         return self
@@ -483,18 +483,6 @@ class Fairlead:
         clean = event.model_copy(update={"says": self.secrets.redact(event.says)})
         self.announcer.hear(clean)
         self.listen(clean)
-
-
-def _chosen(installation: Installation, name: str) -> EnvironmentSpec:
-    environments = installation.environments
-    if not name and len(environments) == 1:
-        return next(iter(environments.values()))
-    there = ", ".join(environments)
-    if not name:
-        raise CallError("which environment?", f"say `-e NAME`; there are: {there}")
-    if name not in environments:
-        raise CallError(f"no environment {name!r}", f"there are: {there}")
-    return environments[name]
 
 
 def _as_seen(approved: Plan, now: Plan) -> Plan:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from fairlead.app import Readiness, add_to_summary, in_actions
+from fairlead.app import add_to_summary, in_actions
 from fairlead.model import Deployment, Finding, duration
 from fairlead.surfaces.cli import lines
+
+if TYPE_CHECKING:
+    from fairlead.app import Readiness
 
 Level = Literal["error", "warning", "notice"]
 LEVELS: dict[str, Level] = {"fail": "error", "unknown": "error", "warn": "warning"}

@@ -6,15 +6,18 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import click
 
-from fairlead.app import DataWish, Fairlead, Readiness, read_plan, write_plan
+from fairlead.app import read_plan, write_plan
 from fairlead.errors import CallError, FairleadError, Moved, NotReady, Refused
 from fairlead.model import Deployment, Ledger, Passed, Plan, duration, why_not
 from fairlead.surfaces.cli import actions, lines
 from fairlead.surfaces.cli.frame import command, emit_json, options
+
+if TYPE_CHECKING:
+    from fairlead.app import DataWish, Fairlead, Readiness
 
 UNCHANGED = "nothing to change: everything is live already"
 

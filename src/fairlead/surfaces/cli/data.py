@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from fairlead.app import Fairlead, Provision
 from fairlead.errors import CallError, NotReady
 from fairlead.model import Deployment, Finding, Plan, blockers, drills_in_words
 from fairlead.surfaces.cli import lines
 from fairlead.surfaces.cli.change import approve, consent, ended, nothing
 from fairlead.surfaces.cli.frame import command, emit_json, options
+
+if TYPE_CHECKING:
+    from fairlead.app import Fairlead, Provision
 
 
 @click.group(name="db")

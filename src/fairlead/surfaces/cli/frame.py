@@ -9,14 +9,17 @@ import sys
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fairlead.app import Fairlead, run_loop
+from fairlead.app import opened, run_loop
 from fairlead.errors import FairleadError
 from fairlead.model import Event, Model
 from fairlead.surfaces.cli import actions, lines
+
+if TYPE_CHECKING:
+    from fairlead.app import Fairlead
 
 Body = Callable[..., Awaitable[int]]
 
@@ -39,7 +42,7 @@ def command(body: Body) -> Callable[..., None]:
     def callback(*, env: str, config: Path, as_json: bool, **arguments: Any) -> None:
         async def work() -> int:
             listen = lines.quiet if as_json else lines.Progress(sys.stderr)
-            async with Fairlead(config, env, listen=listen) as app:
+            async with opened(config, env, listen) as app:
                 _heed_signals(app)
                 try:
                     return await body(app, as_json, **{name: _text(value) for name, value in arguments.items()})

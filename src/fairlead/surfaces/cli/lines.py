@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from fairlead.app import Announced, Readiness, Status
 from fairlead.model import (
     Backup,
     Beside,
@@ -27,6 +26,9 @@ from fairlead.model import (
     duration,
 )
 from fairlead.model import Status as Seen
+
+if TYPE_CHECKING:
+    from fairlead.app import Announced, Readiness, Status
 
 SIGNS = {"ok": "✓", "warn": "!", "fail": "✗", "unknown": "?"}
 PHASES = {

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from fairlead.app import Fairlead
 from fairlead.model import Finding, blockers
 from fairlead.surfaces.cli import actions, lines
 from fairlead.surfaces.cli.frame import command, emit_json, options
+
+if TYPE_CHECKING:
+    from fairlead.app import Fairlead
 
 
 def _answer(found: list[Finding], as_json: bool, yes: str, no: str) -> int:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from fairlead.app import Fairlead, write_page
+from fairlead.app import write_page
 from fairlead.surfaces.cli import lines
 from fairlead.surfaces.cli.frame import command, emit_json, options
+
+if TYPE_CHECKING:
+    from fairlead.app import Fairlead
 
 
 @click.command(name="history")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from fairlead.app import Fairlead, LockState, json_schema, local_tools, write_backup_key, write_starter
+from fairlead.app import json_schema, local_tools, write_backup_key, write_starter
 from fairlead.model import blockers
 from fairlead.surfaces.cli import lines
 from fairlead.surfaces.cli.frame import command, emit_json, guarded, options
+
+if TYPE_CHECKING:
+    from fairlead.app import Fairlead, LockState
 
 
 @click.command(name="init")

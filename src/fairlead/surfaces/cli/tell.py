@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from fairlead.app import Fairlead
 from fairlead.errors import CallError
 from fairlead.surfaces.cli import lines
 from fairlead.surfaces.cli.frame import command, emit_json, options
+
+if TYPE_CHECKING:
+    from fairlead.app import Fairlead
 
 
 @click.command(name="announce")
