@@ -669,7 +669,11 @@ async def test_secrets_are_in_no_argument_and_no_answer(rich: Trial) -> None:
         while not ended.is_set():
             for path in Path("/proc").iterdir():
                 with suppress(OSError):
-                    seen.append((path / "cmdline").read_bytes() + (path / "environ").read_bytes())
+                    argv = (path / "cmdline").read_bytes()
+                    if (
+                        b"fairlead\0" not in argv
+                    ):  # an operator of another test has secrets in its environment, as it may
+                        seen.append(argv + (path / "environ").read_bytes())
 
     watcher = threading.Thread(target=look)
     watcher.start()

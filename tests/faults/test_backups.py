@@ -30,7 +30,7 @@ def aged(box: Box, hours: float) -> str:
 def test_one_that_is_too_old_is_taken_only_by_its_name(crm: tuple[Box, Place]) -> None:
     box, place = crm
     file = aged(box, 50)
-    why = "it is 2 days old, at most 24 h is allowed"
+    why = "it is 2 days 2 h old, at most 24 h is allowed"
     says(box.run("ready"), 1, f"the newest backup does not count: {why}", "fairlead db backup crm")
     says(box.run("db", "backups"), 0, f"does not count: {why}")
     says(box.run("db", "restore", "crm", "--yes"), 1, why, f"--backup {file}")

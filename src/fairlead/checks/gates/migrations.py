@@ -11,6 +11,9 @@ from fairlead.engines import PROVISIONERS
 from fairlead.errors import NotReady
 from fairlead.model import Finding
 
+LIMIT = 30.0
+"""Seconds: a server with many grants, and a busy host before it, may take their time."""
+
 
 def gate(context: GateContext) -> Gate | None:
     """The privileges that services say their migrations need, where one says so."""
@@ -22,7 +25,7 @@ def gate(context: GateContext) -> Gate | None:
         found = await asyncio.gather(*(_service(context, one) for one in asking))
         return [finding for several in found for finding in several]
 
-    return Gate("migrations", "the privileges that migrations need", look, "may migrate")
+    return Gate("migrations", "the privileges that migrations need", look, "may migrate", LIMIT)
 
 
 async def _service(context: GateContext, service: ServiceSpec) -> list[Finding]:
