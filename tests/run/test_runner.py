@@ -224,6 +224,26 @@ async def test_a_failing_change_turns_round_and_says_why(tmp_path: Path) -> None
         assert session.fact(step).state == "undone"
 
 
+ANSWERS = {
+    "an engine's": ('{"ok": false, "says": "the disk is full", "hint": "make room"}', "the disk is full; make room"),
+    "after other words": ('noise; echo \'{"says": "no room", "hint": ""}\'', "no room"),
+    "other JSON": ('{"error": 7}', '{"error": 7}'),
+    "a list": ("[1]", "[1]"),
+    "half of one": ('{"says": "the disk', '{"says": "the disk'),
+}
+"""What a program prints that fails -> what a person is told of it."""
+
+
+@pytest.mark.parametrize(("prints", "told"), ANSWERS.values(), ids=ANSWERS)
+async def test_of_an_engine_s_answer_its_sentence_is_told(tmp_path: Path, prints: str, told: str) -> None:
+    prints = f"'{prints}'" if prints.startswith(("{", "[")) else prints
+    step = small("s", do=f"echo {prints}; exit 1")
+    async with site(tmp_path, [step]) as here, here.held() as (_, runner):
+        with pytest.raises(WayBack) as back:
+            await runner.forward(step, alone=True)
+        assert back.value.why == f"step s failed: exit code 1: {told}"
+
+
 # -- the way back as a whole
 
 

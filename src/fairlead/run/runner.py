@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import shlex
 import textwrap
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -568,9 +569,22 @@ def _parts(done: Done) -> tuple[str, str, str]:
 
 def _said(done: Done) -> str:
     own, note, _ = _parts(done)
-    words = "; ".join(part for part in (" ".join(own.split())[-300:], note) if part)
+    own = _answer(own) or " ".join(own.split())[-300:]
+    words = "; ".join(part for part in (own, note) if part)
     code = f"exit code {done.rc}" + f" (signal {done.rc - 128})" * (done.rc > 128)
     return f"{code}: {words}" if words else f"{code}, no output"
+
+
+def _answer(own: str) -> str:
+    """Sentence and hint, where the last that a program said is an answer of an engine; else nothing."""
+    last = own.strip().rpartition("\n")[2]
+    try:
+        told = json.loads(last)
+    except ValueError:
+        return ""
+    if not isinstance(told, dict) or not isinstance(told.get("says"), str):
+        return ""
+    return "; ".join(part for part in (told["says"], told.get("hint")) if part)
 
 
 def _turns(steps: Iterable[Step]) -> list[list[Step]]:
