@@ -239,7 +239,7 @@ class Stage:
             self._kill_far(blow.away)
         out, err = process.communicate(timeout=170)
         self.told = Told(process.returncode, out, err)
-        self.begun = '"intent"' in self._said_since(there)
+        self.begun = '"kind":"run"' in self._said_since(there)  # from its first line on a run is led to its end
         if "Traceback" in err:
             self.wrong.append(f"it ended with a traceback: {err[-400:]}")
         if blow.home_lost:
@@ -283,7 +283,7 @@ class Stage:
     # -- the verdict
 
     def _judge(self, blow: Blow, which: str, code: int | None, old: Found, new: Found) -> None:
-        # Where nothing had been begun, or the resume before had come to its end, there is nothing left to do.
+        # Where the run had not begun, or the resume before had come to its end, there is nothing left to do.
         done = ("old", "new") if blow.again else ("new",) if self.begun else ("old",)
         right = {None: ("old", "new"), 0: done, 3: ("old",)}
         if blow.act != "backup" and which not in right.get(code, ()):
