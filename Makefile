@@ -27,7 +27,7 @@ lint: ## format, style, types, the spine's contracts, and whether the reference 
 	@scripts/lint.sh
 
 prove: ## kills, races, fuzz, leaks and mutations of the product; takes long, prints a table
-	@scripts/setup.sh dev servers
+	@scripts/setup.sh dev servers reporters
 	@$(BIN)/python -m prove $(ARGS)
 
 bench: ## what it costs: a table, and build/bench.json

@@ -3,6 +3,7 @@
 #   scripts/setup.sh run            a virtual environment that runs fairlead
 #   scripts/setup.sh dev            ... with everything that checks and tests it
 #   scripts/setup.sh dev servers    ... and the Debian packages that the tests start programs of
+#   scripts/setup.sh dev servers reporters    ... and what the tools need whose reports are read
 # Speaks on stderr only, so that `make demo ARGS=--json` prints nothing but its document. pip is configured by you.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,6 +14,7 @@ KIND=$1
 SERVERS=("sshd openssh-server" "ssh openssh-client" "ssh-keygen openssh-client" "rsync rsync" "strace strace"
   "ps procps" "busybox busybox" "git git" "curl curl" "zstd zstd" "age age" "psql postgresql-client" "postgres postgresql"
   "mariadb mariadb-client" "mariadbd mariadb-server" "nginx nginx" "openssl openssl" "setpriv util-linux" "sudo sudo")
+REPORTERS=("chromium chromium" "npm npm")
 # where Debian keeps sshd, nginx and PostgreSQL's server, and where an ordinary user does not look
 PATH=$PATH:/usr/sbin:/sbin:$(printf '%s:' /usr/lib/postgresql/*/bin)
 
@@ -99,9 +101,10 @@ packages() {
   echo "$now" >"$stamp"
 }
 
-servers() {
+# Install the packages of these rows whose commands are not there.
+programs() {
   local row missing=()
-  for row in "${SERVERS[@]}"; do
+  for row; do
     command -v "${row%% *}" >/dev/null || missing+=("${row##* }")
   done
   [ ${#missing[@]} = 0 ] || debian $(printf '%s\n' "${missing[@]}" | sort -u)
@@ -110,5 +113,10 @@ servers() {
 began=$(date +%s)
 fits "$VENV/bin/python" || make_venv
 packages
-if [ "${2:-}" = servers ]; then servers; fi
+for kind in "${@:2}"; do
+  case $kind in
+    servers) programs "${SERVERS[@]}" ;;
+    reporters) programs "${REPORTERS[@]}" ;;
+  esac
+done
 say "set-up: $(($(date +%s) - began)) s"
