@@ -68,7 +68,7 @@ def _eslint(errors: int, warnings: int) -> dict[str, Any]:
         for severity in [2] * errors + [1] * warnings
     ]
     return {
-        "filePath": "/work/site/src/main.js", "messages": messages, "suppressedMessages": [], "errorCount": errors,
+        "filePath": "/srv/site/src/main.js", "messages": messages, "suppressedMessages": [], "errorCount": errors,
         "fatalErrorCount": 0, "warningCount": warnings, "source": f"const key = '{PLANTED}'",
     }  # fmt: skip
 
@@ -119,7 +119,7 @@ def lighthouse(*scores: float) -> dict[str, Any]:
 def _coverage(covered: int) -> dict[str, Any]:
     share = {"total": 200, "covered": covered, "skipped": 0, "pct": covered / 2}
     kinds = ("lines", "statements", "functions", "branches")
-    return {"total": {kind: dict(share) for kind in kinds}, "/work/a.ts": {kind: dict(share) for kind in kinds}}
+    return {"total": {kind: dict(share) for kind in kinds}, "/srv/a.ts": {kind: dict(share) for kind in kinds}}
 
 
 def radon(high: int, low: int) -> dict[str, Any]:
