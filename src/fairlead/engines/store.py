@@ -174,10 +174,7 @@ def read_deeply(database: DatabaseSpec, lines: list[Line]) -> Finding:
 
 def by_account(databases: Iterable[DatabaseSpec]) -> list[list[DatabaseSpec]]:
     """The same databases, by the server that they lie on and the account that restores there."""
-    found: dict[tuple[str, str], list[DatabaseSpec]] = {}
-    for one in databases:
-        found.setdefault((f"{one.address}:{one.port}", account(one, maintenance=True)[0]), []).append(one)
-    return list(found.values())
+    return _grouped(databases, lambda one: (one.address, one.port, account(one, maintenance=True)[0]))
 
 
 async def room(host: Host, databases: Sequence[DatabaseSpec], ask: Callable[..., Command]) -> list[Finding]:
@@ -415,9 +412,14 @@ def not_made(database: DatabaseSpec) -> Made:
 
 def servers(databases: Iterable[DatabaseSpec]) -> list[list[DatabaseSpec]]:
     """The same databases, by the server that they lie on."""
-    found: dict[tuple[str, int | None], list[DatabaseSpec]] = {}
+    return _grouped(databases, lambda one: (one.address, one.port))
+
+
+def _grouped(databases: Iterable[DatabaseSpec], key: Callable[[DatabaseSpec], object]) -> list[list[DatabaseSpec]]:
+    """The same databases, those of one key together, in the order in which they come."""
+    found: dict[object, list[DatabaseSpec]] = {}
     for one in databases:
-        found.setdefault((one.address, one.port), []).append(one)
+        found.setdefault(key(one), []).append(one)
     return list(found.values())
 
 
