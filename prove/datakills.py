@@ -50,10 +50,10 @@ SPARE = 1.4
 FAULTS = (
     Planted(
         "sqlite",
-        "what was begun counts as done after a kill",
-        "run/table.py",
-        '"begun": ("do", "seen",',
-        '"begun": ("seen", "seen",',
+        "a swap that was begun counts as done after a kill",
+        "engines/sqlite.remote",
+        'if state in HALF or os.path.lexists(item["kept"] + ".lock"):\n        return "between"',
+        'if state in HALF or os.path.lexists(item["kept"] + ".lock"):\n        return "after"',
     ),
     Planted(
         "mariadb",
@@ -171,8 +171,11 @@ def trial(engine: str, environ: Mapping[str, str], seed: int) -> list[str]:
     with standing(Ground(engine, rows=ROWS, lease=LEASE, environ=environ)) as ground:
         stage = Stage(ground, tally, seed)
         for blow in islice(blows_of(engine, 1000, seed), TRIES):
-            victim = "family" if blow.number % 2 else "both"
-            at = replace(blow, act="restore", victim=victim, in_the_move=blow.number % 4 > 0, again=False)
+            at = replace(blow, act="restore", again=False)
+            if blow.number % 4:
+                at = replace(at, victim="both", in_the_move=True)
+            else:
+                at = replace(at, victim="family", in_the_move=False)
             try:
                 if not stage.play(at):
                     break

@@ -245,12 +245,17 @@ def test_a_second_attempt_takes_no_switch_over_from_the_first(host: Host) -> Non
 
 
 def test_confirmed_and_brought_back_are_never_both(host: Host) -> None:
-    before, seen, trial = host.state, set[str](), 16
+    before, seen, trial, lag = host.state, set[str](), 16, 0
     host.keep()
-    for _ in range(8):  # the trial gets as long as a confirmation takes
+    for _ in range(12):  # the trial gets as long as a confirmation takes, which looks before it make longer
         assert host.apply(str(trial))[0] == 0
+        for _ in range(lag):
+            host.where()
         confirmed = host.ask("confirm", "one", by=BY_ANOTHER)[0] == 0
-        trial = max(1, trial // 2) if confirmed else trial * 2
+        if confirmed:
+            trial, lag = max(1, trial // 2), lag if trial > 1 else 2 * lag + 1
+        else:
+            trial, lag = trial if lag else trial * 2, lag // 2
         until(lambda: not host.switches())
         flags = host.flags() & {"confirmed", "fired"}
         assert flags == ({"confirmed"} if confirmed else {"fired"})
