@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,8 +57,9 @@ class ShellAccount:
         with self.begun(*words, before=before) as process:
             if not stay:
                 return said(process, *process.communicate(stdin, 30))
-            process.stdin.write(stdin)
-            process.stdin.flush()
+            with suppress(BrokenPipeError):  # it may have said no, and ended, without reading
+                process.stdin.write(stdin)
+                process.stdin.flush()
             out, err = process.stdout.read(), process.stderr.read()
             process.wait(30)
             return said(process, out, err)
@@ -78,7 +79,8 @@ class ShellAccount:
             process.kill()
             process.wait()
             for stream in (process.stdin, process.stdout, process.stderr):
-                stream.close()
+                with suppress(BrokenPipeError):
+                    stream.close()
 
     def hold(self, token: int = 1, run: str = "r1", ttl: int = 30) -> None:
         """Acquire and raise until `token` is the holder's and the fence is open for it."""

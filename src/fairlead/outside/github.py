@@ -19,7 +19,7 @@ _SCP = re.compile(r"(?:[^@/]+@)?([^:/]+):(?!//)(.+)")
 class Answer(BaseModel):
     """Something that GitHub tells. Its other keys are nobody's business here; those that are must be as declared."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore", strict=True)
 
 
 class Person(Answer):

@@ -133,7 +133,7 @@ class SshHost:
             return result
         if not result.begun and (self._refused(result.ended.stderr) or await self._master.died(within=0.5)):
             raise _NothingRan  # or so little that it may be looked again
-        raise self._lost(f"`{task.argv[0]}`")
+        raise self._lost(f"`{task.argv[0]}`", result.ended)
 
     async def _call(self, line: str, saying: Saying, timeout: float, *, alone: bool) -> Result:
         ended = await self._ask(line, Listening(keep_end=True), saying, timeout, alone=alone)
@@ -246,9 +246,10 @@ class SshHost:
     def _refused(self, stderr: bytes) -> bool:
         return self._master.refusal.encode() in stderr
 
-    def _lost(self, what: str) -> Lost:
+    def _lost(self, what: str, ended: Ended | None = None) -> Lost:
+        said = f" (its session ended with {ended.code})" if ended else ""
         return Lost(
-            f"the connection to {self.account.address} broke while {what} may have been running",
+            f"the connection to {self.account.address} broke while {what} may have been running{said}",
             hint=f"`ssh {self.account.address}` shows whether it is back",
         )
 
