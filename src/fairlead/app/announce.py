@@ -13,11 +13,10 @@ from fairlead.model import Deployment, Entry, Event, Message, Model, Plan, sha25
 from fairlead.notify import words
 from fairlead.notify.outbox import Outbox
 from fairlead.outside.git import working_copy
-from fairlead.outside.github import GitHub, repository
-from fairlead.outside.github_http import GitHubHttp
 
 if TYPE_CHECKING:
     from fairlead.app.facade import Fairlead
+    from fairlead.outside.github import GitHub
 
 PATIENCE = 15.0
 """Seconds that a run waits for GitHub before its first change, and at its end; what is not delivered then waits."""
@@ -195,6 +194,9 @@ class Announcer:
 
     @asynccontextmanager
     async def _github(self) -> AsyncIterator[GitHub]:
+        from fairlead.outside.github import GitHub, repository  # time that nobody waits for who tells nobody
+        from fairlead.outside.github_http import GitHubHttp
+
         spec = self._app.installation.github
         if spec is None:
             raise NotReady("the file has no `github`", "write `github:`")

@@ -6,6 +6,7 @@ Kept light on purpose: a login takes as long as importing all that will use it, 
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -41,6 +42,8 @@ async def opened(path: Path, environment: str, listen: Callable[[Event], None]) 
         login = asyncio.create_task(_log_in(opening), name="log in")
         try:
             facade = await asyncio.to_thread(importlib.import_module, "fairlead.app.facade")
+            gc.freeze()  # what is imported stays: from here on, only what is new is looked at
+            gc.enable()
             async with facade.Fairlead(path, environment, listen=listen, opening=opening) as app:
                 yield app
         finally:

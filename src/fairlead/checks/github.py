@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from fairlead.model import Finding, Status
-from fairlead.outside.github import Alert, CheckRun, CommitStatus, Comparison, Pull, Review
+
+if TYPE_CHECKING:
+    from fairlead.outside.github import Alert, CheckRun, CommitStatus, Comparison, Pull, Review
 
 _PASSED = ("success", "neutral", "skipped")
 """What GitHub itself lets a required check pass with."""

@@ -6,19 +6,22 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 from fairlead.errors import NotReady
 from fairlead.journal.store import Store
 from fairlead.model import Message
 from fairlead.notify.words import cut
 from fairlead.outside.clock import Clock
-from fairlead.outside.github import GitHub
+
+if TYPE_CHECKING:
+    from fairlead.outside.github import GitHub
 
 CLAIM = 120.0
 """Seconds for which a process that delivers a message keeps others from delivering it too."""
 DAY = 86_400.0
 
-OpenGitHub = Callable[[], AbstractAsyncContextManager[GitHub]]
+OpenGitHub = Callable[[], AbstractAsyncContextManager["GitHub"]]
 
 
 class Outbox:

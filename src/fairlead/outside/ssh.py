@@ -6,7 +6,7 @@ import random
 import shlex
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -24,6 +24,9 @@ T = TypeVar("T")
 AT_ONCE, SESSIONS = 8, 9
 """Commands at once on one connection, and sessions, those that wait or are just ending included: sshd's default for
 MaxSessions is 10, and the master itself needs one."""
+
+LOOKS = 4
+"""Of these, commands that only look: a session costs processes on both sides, and one that is used again does not."""
 
 LONGEST = 128 * 1024
 """Bytes of a line: no word of it can be longer than that for a program on Linux."""
@@ -52,7 +55,7 @@ class SshHost:
     def __init__(self, account: Account, secrets: Secrets, via: SshHost | None = None) -> None:
         self.account, self._secrets = account, secrets
         self._master: Master = Master(account, secrets, via._master if via else None)
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._turn, self._looking = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(LOOKS)
         self._doing: set[asyncio.Future[None]] = set()
         self._idle: list[Shell] = []
         self._open = 0  # sessions, whatever they do
@@ -70,7 +73,7 @@ class SshHost:
     async def run(self, command: Command, *, stdin: bytes = b"") -> Result:
         """See `Host.run`."""
         task = Task(command.argv, command.cwd, await self._secrets.stdin_of(command) + stdin, command.timeout)
-        return await self._retried(lambda: self._run(task))
+        return await self._retried(lambda: self._run(task), looks=True)
 
     async def call(self, line: str, *, stdin: bytes = b"", beat: float = 0.0, timeout: float = 60.0) -> Result:
         """See `Host.call`. Exit code 255 may be the line's own or that of a connection that was lost very late."""
@@ -93,10 +96,10 @@ class SshHost:
             await asyncio.wait(self._behind)
         await self._master.aclose()
 
-    async def _retried(self, do: Callable[[], Awaitable[T]]) -> T:
+    async def _retried(self, do: Callable[[], Awaitable[T]], *, looks: bool = False) -> T:
         """Do it in turn, and again where it is proven that nothing ran."""
         await self.open()  # before the queue, so that all who wait share one failure
-        async with self._turn:
+        async with self._looking if looks else nullcontext(), self._turn:
             while True:
                 others = set(self._doing)
                 for pause in _PAUSES:

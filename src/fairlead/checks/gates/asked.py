@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fairlead.checks.gate import Gate, GateContext
 from fairlead.checks.gates.commit import copy_of
 from fairlead.config import GitHubSpec
 from fairlead.errors import NotReady
 from fairlead.model import Finding
-from fairlead.outside.github import GitHub, repository
-from fairlead.outside.github_http import GitHubHttp
+
+if TYPE_CHECKING:
+    from fairlead.outside.github import GitHub
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ def github_gate(context: GateContext, name: str, looks_at: str, ask: Ask, good: 
 
 
 async def _asked(context: GateContext) -> Asked:
+    from fairlead.outside.github import GitHub, repository  # time that nobody waits for who does not ask it
+    from fairlead.outside.github_http import GitHubHttp
+
     spec = context.installation.github
     if spec is None:
         raise NotReady("the file has no `github`", "write `github:`")
