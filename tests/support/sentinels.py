@@ -8,7 +8,6 @@ base64 in all three alignments, so that it is found inside something longer too.
 from __future__ import annotations
 
 import base64
-import re
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -73,15 +72,14 @@ class Search:
     """Bytes that were searched."""
 
     def __post_init__(self) -> None:
-        names = {needle: one.name for one in self.sentinels for needle in one.needles()}
-        self._names: Mapping[bytes, str] = names
-        self._all = re.compile(b"|".join(map(re.escape, sorted(names))))
+        self._names: Mapping[bytes, str] = {needle: one.name for one in self.sentinels for needle in one.needles()}
 
     def text(self, where: str, data: bytes | str) -> bool:
         """Search one text; True = something was found."""
         raw = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
         self.looked += len(raw)
-        found = {self._names[match] for match in self._all.findall(raw)}
+        # One after the other: a regular expression for hundreds of them takes nine times as long.
+        found = {name for needle, name in self._names.items() if needle in raw}
         self.hits += [f"{name} in {where}" for name in sorted(found)]
         return bool(found)
 
