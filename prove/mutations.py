@@ -1519,6 +1519,13 @@ MUTATIONS = (
         (f"{READY}::test_tools_are_not_asked_about_a_commit_that_is_not_there",),
     ),
     Mutation(
+        "the word in the line that opened a session ends an answer",
+        "outside/ssh_shell.py",
+        'mark = f" {self._word}.\\n".encode()',
+        'mark = f" {self._word}".encode()',
+        ("outside/test_ssh.py::test_a_look_that_prints_how_its_session_was_opened_is_heard_to_its_end",),
+    ),
+    Mutation(
         "an annotation ends where its text has a line break",
         "surfaces/cli/actions.py",
         """.replace("\\n", "%0A")""",

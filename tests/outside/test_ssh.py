@@ -91,6 +91,13 @@ async def test_one_look_leaves_nothing_to_the_next(tmp_path: Path) -> None:
             assert await sessions(sshd) == 2
 
 
+async def test_a_look_that_prints_how_its_session_was_opened_is_heard_to_its_end(ssh: SshHost) -> None:
+    """`env` on an account with ForceCommand shows the line that opened the session, which has the session's word."""
+    for _ in range(5):  # where it is taken for the end, what comes after it may still be read in time
+        result = await ssh.run(shell("env; head -c 3000000 /dev/zero"))
+        assert "SSH_ORIGINAL_COMMAND" in result.stdout and result.stdout.count("\0") == 3_000_000
+
+
 async def test_what_a_change_leaves_behind_says_nothing_into_later_answers(tmp_path: Path) -> None:
     with Sshd(tmp_path) as sshd:
         async with opened(sshd) as host:

@@ -39,7 +39,8 @@ class Shell:
 
         Where the session ended before the line did, the code is that of the ssh client: 255 for a lost connection.
         """
-        mark = f" {self._word}\n".encode()
+        # With a full stop: the line that opened the session has the word too, and `env` may print it.
+        mark = f" {self._word}.\n".encode()
         # Before the first line: noise of the login shell, or that there is no session.
         said = {} if self._asked else {fd: self._child.output(fd) for fd in (1, 2)}
         self._asked = True
@@ -59,7 +60,7 @@ class Shell:
         """What one output of the line holds, and the line's exit code where it has ended."""
         word = self._word.encode()
         noise, hello, said = raw.partition(b"fairlead shell " + word + b" begins\n")
-        trailer = re.search(rb"\nfairlead done (\d+) " + word + rb"\n\Z", raw)
+        trailer = re.search(rb"\nfairlead done (\d+) " + word + rb"\.\n\Z", raw)
         tail = trailer.end() - trailer.start() if trailer else 0
         said = said if hello else noise
         return said[: len(said) - tail], int(trailer[1]) if trailer else None
