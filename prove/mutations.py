@@ -56,8 +56,8 @@ MUTATIONS = (
     Mutation(
         "what a window is meant for is told with the secrets in it",
         "app/announce.py",
-        "        opening = self._app.secrets.redact(opening)\n",
-        "",
+        "self._app.secrets.redact(words.window_opening(project, environment, times, services, reason))",
+        "words.window_opening(project, environment, times, services, reason)",
         ("app/test_announce.py::test_a_window_is_told_beforehand",),
     ),
     Mutation(
@@ -91,7 +91,7 @@ MUTATIONS = (
     Mutation(
         "what is announced anew of a window is lost",
         "app/announce.py",
-        "first is None or first.opening == opening:",
+        "first is None or first.opening == fresh.opening:",
         "first is None or first.opening:",
         ("app/test_announce.py::test_a_window_is_told_once_and_what_differs_is_added",),
     ),

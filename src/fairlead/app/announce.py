@@ -74,33 +74,21 @@ class Announcer:
 
         Raises NotReady where there is no window, nobody to tell, or nothing to call off.
         """
-        environment, store = self._app.environment, self._app.store
         if not self._on:
-            raise NotReady(f"{environment.name} tells nobody", f"write `announce: [github]` into {environment.name}")
-        window, now = self._next_window(), self._app.clock.now()
-        run = self._window_name(window)
-        first = store.message(run)
-        if store.message(f"{run} end"):
-            raise NotReady("that window was closed already", "its issue says by whom")
-        if off and first is None:
-            raise NotReady("that window was never announced from this machine", "")
+            name = self._app.environment.name
+            raise NotReady(f"{name} tells nobody", f"write `announce: [github]` into {name}")
+        window = self._next_window()
         start, end = (moment(at, window.span.zone) for at in (window.start, window.end))
-        opening = words.window_opening(
-            self._app.installation.project, environment.name, [f"from: {start}", f"until: {end}"], services, reason
-        )
-        opening = self._app.secrets.redact(opening)
-        title = words.window_title(self._app.installation.project, environment.name, start)
-        told = first or Message(key=run, run=run, at=now, kind="opened", title=title, opening=opening)
-        if off:
-            said = f"**Called off.**\n\n{words.fenced([self._app.secrets.redact(reason)])}"
-            self._outbox.post(told.model_copy(update=_more("closed", f"{run} end", said, good=False)))
-        elif first is None or first.opening == opening:
-            self._outbox.post(told)
-        else:
-            self._outbox.post(told.model_copy(update=_more("comment", f"{run} {sha256(opening)[:12]}", opening)))
+        run = self._window_name(window)
+        project, environment = self._app.installation.project, self._app.environment.name
+        times = [f"from: {start}", f"until: {end}"]
+        opening = self._app.secrets.redact(words.window_opening(project, environment, times, services, reason))
+        title = words.window_title(project, environment, start)
+        fresh = Message(key=run, run=run, at=self._app.clock.now(), kind="opened", title=title, opening=opening)
+        self._outbox.post(self._of_window(fresh, reason if off else None))
         why = self._app.secrets.redact(await self._outbox.send())
         return Announced(
-            environment=environment.name,
+            environment=environment,
             start=window.start,
             end=window.end,
             says=f"{start} until {end}",
@@ -109,6 +97,24 @@ class Announcer:
             issue=self._outbox.number(run),
             waits=why,
         )
+
+    def _of_window(self, fresh: Message, called_off: str | None) -> Message:
+        """What is told of a window: that it comes, what differs from what was told first, or why it is called off.
+
+        Raises NotReady where it was closed, and where there is nothing to call off.
+        """
+        store, run = self._app.store, fresh.run
+        if store.message(f"{run} end"):
+            raise NotReady("that window was closed already", "its issue says by whom")
+        first = store.message(run)
+        if called_off is not None:
+            if first is None:
+                raise NotReady("that window was never announced from this machine", "")
+            said = f"**Called off.**\n\n{words.fenced([self._app.secrets.redact(called_off)])}"
+            return first.model_copy(update=_more("closed", f"{run} end", said, good=False))
+        if first is None or first.opening == fresh.opening:
+            return first or fresh
+        return first.model_copy(update=_more("comment", f"{run} {sha256(fresh.opening)[:12]}", fresh.opening))
 
     def _next_window(self) -> Stretch:
         spec = self._app.environment.gates.window

@@ -68,14 +68,7 @@ async def plan_deploy(
     looks = look_everywhere(services, hosts, {name: artifact.tree for name, artifact in artifacts.items()})
     beside = both(expired_beside(own, hosts, day), room_beside(installation, _may_go_back(own), hosts))
     (found, needed), (over, room) = await both(both(looks, spare or _nothing()), beside)
-    changes: list[ServiceChange] = []
-    steps: list[Step] = []
-    for service in services:
-        artifact, seen, strategy = artifacts[service.name], found[service.name], STRATEGIES[service.strategy]
-        if strategy.lives(artifact.tree, seen):
-            continue
-        changes.append(strategy.change(service, artifact.tree, artifact.version, seen))
-        steps += strategy.steps(service, installation.hosts[service.host], artifact.tree, seen)
+    changes, steps = _changed(installation, services, artifacts, found)
     databases = _touched_databases(installation, environment, changes)
     migrated = migrations(environment, steps)
     refuse_no_room(to_take_back(databases, migrated), room)
@@ -87,6 +80,23 @@ async def plan_deploy(
     around += drops(over, {one.name: one for one in own}) if changes else []
     more = {"data": back, "backups": made.labels}
     return _assemble(installation, environment, changes, around, databases, found, more)
+
+
+def _changed(
+    installation: Installation,
+    services: Iterable[ServiceSpec],
+    artifacts: Mapping[str, Artifact],
+    found: Mapping[str, Any],
+) -> tuple[list[ServiceChange], list[Step]]:
+    """What changes for the services that do not run their artifact yet, and the steps to it."""
+    changes: list[ServiceChange] = []
+    steps: list[Step] = []
+    for service in services:
+        artifact, seen, strategy = artifacts[service.name], found[service.name], STRATEGIES[service.strategy]
+        if not strategy.lives(artifact.tree, seen):
+            changes.append(strategy.change(service, artifact.tree, artifact.version, seen))
+            steps += strategy.steps(service, installation.hosts[service.host], artifact.tree, seen)
+    return changes, steps
 
 
 async def _nothing() -> Spare:
