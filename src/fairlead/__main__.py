@@ -1,16 +1,15 @@
 """`fairlead`, and `python -m fairlead`."""
 
-import gc
 from typing import NoReturn
 
+from fairlead.outside.imports import importing
 from fairlead.outside.leave import leave
 
 
 def run() -> NoReturn:
     """The command line, to the end of the process."""
-    gc.disable()  # until all is imported: hardly anything of it is ever garbage, and looking costs a tenth of the time
-    from fairlead.surfaces.cli import main
-
+    with importing():
+        from fairlead.surfaces.cli import main
     try:
         main(prog_name="fairlead")
     except SystemExit as done:

@@ -6,7 +6,6 @@ Kept light on purpose: a login takes as long as importing all that will use it, 
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -19,6 +18,7 @@ from fairlead.errors import CallError, ConfigError, FairleadError, NotReady
 from fairlead.model import Event
 from fairlead.outside.connect import Hosts
 from fairlead.outside.files import read_bytes
+from fairlead.outside.imports import importing
 from fairlead.outside.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -41,9 +41,8 @@ async def opened(path: Path, environment: str, listen: Callable[[Event], None]) 
     async with begun(path, environment) as opening:
         login = asyncio.create_task(_log_in(opening), name="log in")
         try:
-            facade = await asyncio.to_thread(importlib.import_module, "fairlead.app.facade")
-            gc.freeze()  # what is imported stays: from here on, only what is new is looked at
-            gc.enable()
+            with importing():
+                facade = await asyncio.to_thread(importlib.import_module, "fairlead.app.facade")
             async with facade.Fairlead(path, environment, listen=listen, opening=opening) as app:
                 yield app
         finally:
