@@ -836,7 +836,9 @@ async def test_a_stopped_restore_drops_what_it_made(here: Place, server: Postgre
     made = await one_backup(here, server.spec("long"))
     before = server.databases
     task = asyncio.create_task(postgres.restore(here.host, made, server.spec("long"), "mo_long_again", secrets()))
-    assert await until(lambda: "fairlead_restore_" in server.sql("select query, datname from pg_stat_activity"), 30)
+    begun = "select count(*) from pg_stat_activity where datname like 'fairlead_restore%'"
+    assert await until(lambda: task.done() or server.sql(begun) != "0", 60)
+    assert not task.done(), task.result()
     task.cancel()
     await asyncio.wait({task})
     assert await until(lambda: server.databases == before, 30)

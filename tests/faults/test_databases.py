@@ -64,7 +64,7 @@ class Maria:
 class Postgres:
     """The same of PostgreSQL."""
 
-    lost = ("the server was lost while it was dumped: port closed", "is PostgreSQL running there?")
+    lost = ("the server was lost while it was dumped: ",)  # a moment later its port is closed, or the login reset
 
     def __init__(self) -> None:
         self.server = postgres.Postgres()
@@ -174,11 +174,11 @@ def test_server_killed_in_mid_dump(boxes: Boxes, engine: Engine) -> None:
         until(engine.waits, "the dump to wait")
         engine.kill()
         told = ended(process)
+    engine.server.start()  # it is that of the rows to come too
     says(told, 1, *engine.lost)
     assert "0/1 databases backed up" in told.out
     assert kept(box) == []
     says(box.run("ready"), 1, "no backup", f"fairlead db backup {name}")
-    engine.server.start()
     until(lambda: box.run("db", "check").code == 0, "the server to be back")
     assert engine.tables(f"mo_{name}") == 3
 
