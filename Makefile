@@ -7,7 +7,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 export VENV
-JOBS ?= 3
+JOBS ?= 4
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
