@@ -171,11 +171,9 @@ def trial(engine: str, environ: Mapping[str, str], seed: int) -> list[str]:
     with standing(Ground(engine, rows=ROWS, lease=LEASE, environ=environ)) as ground:
         stage = Stage(ground, tally, seed)
         for blow in islice(blows_of(engine, 1000, seed), TRIES):
-            at = replace(blow, act="restore", again=False)
-            if blow.number % 4:
-                at = replace(at, victim="both", in_the_move=True)
-            else:
-                at = replace(at, victim="family", in_the_move=False)
+            moves = blow.number % 4 > 0
+            victim = "both" if moves else "family"
+            at = replace(blow, act="restore", victim=victim, in_the_move=moves, again=False)
             try:
                 if not stage.play(at):
                     break
