@@ -799,9 +799,30 @@ MUTATIONS = (
     Mutation(
         "a command that finds no session gives up at once",
         "outside/ssh.py",
-        "if not holding:",
-        "if others is not None:",
+        "if not await _one_ended(others[-1]):",
+        "if others:",
         ("outside/test_ssh.py::test_what_finds_no_session_waits_for_what_has_one",),
+    ),
+    Mutation(
+        "what keeps the record waits for changes that take long",
+        "outside/ssh.py",
+        "self._turn if lasts else nullcontext()",
+        "self._turn",
+        ("outside/test_ssh.py::test_a_word_for_the_record_waits_for_nothing_that_lasts",),
+    ),
+    Mutation(
+        "where sessions are few, what takes long has all of them",
+        "outside/ssh.py",
+        "self._most = max(1, min(self._most, held - 1))",
+        "self._most = max(1, min(self._most, held))",
+        ("outside/test_ssh.py::test_a_word_for_the_record_on_a_server_with_few_sessions",),
+    ),
+    Mutation(
+        "a long request that was cut off is run",
+        "outside/ssh_shell.sh",
+        '*"# $w") n=0 ;; ?*) exit ;;',
+        '?*) n=0 ;;',
+        ("outside/test_ssh_shell.py::test_what_was_cut_off_is_not_run",),
     ),
     Mutation(
         "attempts to undo are counted for ever",

@@ -20,7 +20,7 @@ from fairlead.config.source import EnvironmentSource
 from fairlead.errors import Lost, NotReady, Unreachable
 from fairlead.model import Account, Command, SecretRef, shell
 from fairlead.outside.secrets import Secrets
-from fairlead.outside.ssh import SshHost
+from fairlead.outside.ssh import LASTING, SshHost
 from support.processes import alive, mentioning, pid_in, until
 from support.sshd import KEY, Sshd
 
@@ -89,6 +89,22 @@ async def test_one_look_leaves_nothing_to_the_next(tmp_path: Path) -> None:
                 await host.run(shell("umask; pwd; cat; echo ${x-unset}"), stdin=b"\x00in\n\n")
             ).stdout == first.stdout
             assert await sessions(sshd) == 2
+
+
+DD = {"GNU's dd": "", "one that knows no fullblock": "echo unknown >&2; exit 1", "none": "exit 127"}
+
+
+@pytest.mark.parametrize("dd", DD)
+async def test_a_long_request_arrives_whole_and_takes_nothing_of_what_follows(
+    sshd: Sshd, ssh: SshHost, dd: str
+) -> None:
+    if DD[dd]:
+        sshd.shim("dd", DD[dd])
+    text = "\n".join(f": 'umlaut {number} äöü'" for number in range(3000))
+    for number in range(3):
+        heard = await ssh.run(shell(f"{text}\ncat; exit $1", str(number)), stdin=b"\x00in\n\n")
+        assert (heard.stdout, heard.code) == ("\x00in\n\n", number)
+        assert (await ssh.call(f"{text}\nhead -c 3", stdin=b"in\nmore")).stdout == "in\n"
 
 
 async def test_a_look_that_prints_how_its_session_was_opened_is_heard_to_its_end(ssh: SshHost) -> None:
@@ -361,6 +377,52 @@ async def test_a_server_with_few_sessions(tmp_path: Path) -> None:
             assert sshd.connections == 1
 
 
+HELD = "touch begun.$1; while [ ! -e enough.$1 ] && [ ! -e enough ]; do sleep 0.05; done"
+
+
+def begun(sshd: Sshd) -> int:
+    return len(list(sshd.home.glob("begun.*")))
+
+
+@contextmanager
+def enough(sshd: Sshd) -> Iterator[None]:
+    """Afterwards all that is held may end."""
+    try:
+        yield
+    finally:
+        (sshd.home / "enough").touch()
+
+
+async def test_a_word_for_the_record_waits_for_nothing_that_lasts(tmp_path: Path) -> None:
+    """Seventeen databases are restored for minutes, and the lock is renewed all the while."""
+    with Sshd(tmp_path) as sshd:
+        async with opened(sshd) as host:
+            changes = [host.call(f"set -- {n}; {HELD}", beat=9) for n in range(17)]
+            looks = [host.run(shell(HELD, str(n))) for n in range(17, 34)]
+            lasting = asyncio.gather(*looks[:2], *changes, *looks[2:])
+            assert await until(lambda: begun(sshd) >= LASTING)
+            with enough(sshd):
+                heard = await asyncio.wait_for(host.call("echo heard"), 10)
+                assert (heard.stdout, begun(sshd)) == ("heard\n", LASTING)
+            assert {one.code for one in await lasting} == {0}
+
+
+async def test_a_word_for_the_record_on_a_server_with_few_sessions(tmp_path: Path) -> None:
+    """Once it was seen how few there are, one of them stays free for it."""
+    with Sshd(tmp_path, "MaxSessions 5") as sshd:
+        async with opened(sshd) as host:
+            lasting = asyncio.gather(*(host.call(f"set -- {n}; {HELD}", beat=9) for n in range(9)))
+            assert await until(lambda: (begun(sshd), host._most) == (4, 3))
+            for path in sshd.home.glob("begun.*"):
+                path.with_name(f"enough{path.suffix}").touch()
+            assert await until(lambda: begun(sshd) == 4 + 3)
+            with enough(sshd):
+                for _ in range(20):  # between two of them, what lasts could take their place
+                    assert (await asyncio.wait_for(host.call("sleep 0.1; echo heard"), 10)).stdout == "heard\n"
+                assert begun(sshd) == 4 + 3
+            assert {one.code for one in await lasting} == {0} and begun(sshd) == 9
+
+
 async def test_what_finds_no_session_waits_for_what_has_one(tmp_path: Path) -> None:
     with Sshd(tmp_path, "MaxSessions 2") as sshd:
         async with opened(sshd) as host:
@@ -400,7 +462,7 @@ from fairlead.model import Account, shell
 from fairlead.outside.local import LocalHost
 from fairlead.outside.process import run_async
 from fairlead.outside.secrets import Secrets
-from fairlead.outside.ssh import SshHost
+from fairlead.outside.ssh import LASTING, SshHost
 
 async def main():
     account = Account.model_validate_json({account!r})

@@ -5,7 +5,7 @@ import posixpath
 import random
 import shlex
 import shutil
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -24,6 +24,9 @@ T = TypeVar("T")
 AT_ONCE, SESSIONS = 8, 9
 """Commands at once on one connection, and sessions, those that wait or are just ending included: sshd's default for
 MaxSessions is 10, and the master itself needs one."""
+
+LASTING = AT_ONCE - 1
+"""Of these, commands that may take long, looks and changes: what keeps the record and renews the lock waits for none."""
 
 LOOKS = 4
 """Of these, commands that only look: a session costs processes on both sides, and one that is used again does not."""
@@ -55,8 +58,10 @@ class SshHost:
     def __init__(self, account: Account, secrets: Secrets, via: SshHost | None = None) -> None:
         self.account, self._secrets = account, secrets
         self._master: Master = Master(account, secrets, via._master if via else None)
-        self._turn, self._looking = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(LOOKS)
-        self._doing: set[asyncio.Future[None]] = set()
+        self._turn, self._looking = asyncio.Semaphore(LASTING), asyncio.Semaphore(LOOKS)
+        self._doing: set[asyncio.Future[bool]] = set()
+        self._lasting: set[asyncio.Future[bool]] = set()  # what of it may take long
+        self._most = LASTING  # of these at once, as far as is known
         self._idle: list[Shell] = []
         self._open = 0  # sessions, whatever they do
         self._scarce = False  # a session was refused: none is held that is not used
@@ -77,7 +82,8 @@ class SshHost:
 
     async def call(self, line: str, *, stdin: bytes = b"", beat: float = 0.0, timeout: float = 60.0) -> Result:
         """See `Host.call`. Exit code 255 may be the line's own or that of a connection that was lost very late."""
-        return await self._retried(lambda: self._call(line, Saying(stdin, beat / 3), timeout, alone=bool(beat)))
+        alone = bool(beat)
+        return await self._retried(lambda: self._call(line, Saying(stdin, beat / 3), timeout, alone=alone), lasts=alone)
 
     async def rsync(self, source: Path, to: str, *, remote_program: str, link_from: str = "", timeout: float) -> Result:
         """See `Host.rsync`."""
@@ -96,33 +102,42 @@ class SshHost:
             await asyncio.wait(self._behind)
         await self._master.aclose()
 
-    async def _retried(self, do: Callable[[], Awaitable[T]], *, looks: bool = False) -> T:
-        """Do it in turn, and again where it is proven that nothing ran."""
+    async def _retried(self, do: Callable[[], Awaitable[T]], *, looks: bool = False, lasts: bool = True) -> T:
+        """Do it in turn, where it `lasts`, and again where it is proven that nothing ran."""
         await self.open()  # before the queue, so that all who wait share one failure
-        async with self._looking if looks else nullcontext(), self._turn:
+        async with self._looking if looks else nullcontext(), self._turn if lasts else nullcontext():
             while True:
-                others = set(self._doing)
+                while lasts and len(self._lasting) >= self._most:
+                    await asyncio.wait(self._lasting, return_when=asyncio.FIRST_COMPLETED)
+                others: list[set[asyncio.Future[bool]]] = []
                 for pause in _PAUSES:
                     await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
                     await self.open()
+                    others.append(set(self._doing))
                     with suppress(_NothingRan):
-                        return await self._noted(do)
+                        return await self._noted(do, lasts=lasts)
                     self._dismiss(self._idle)
-                # What was going on all the while has a session, and its end makes room.
-                holding = others & self._doing
-                if not holding:
+                if held := len(others[1] & self._doing):  # since long before the last try: these have sessions
+                    self._most = max(1, min(self._most, held - 1))
+                if not await _one_ended(others[-1]):  # its end makes room
                     raise self._no_session()
-                await asyncio.wait(holding, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _noted(self, do: Callable[[], Awaitable[T]]) -> T:
-        """Do it, and let others know that it is going on."""
-        going = asyncio.get_running_loop().create_future()
-        self._doing.add(going)
+    async def _noted(self, do: Callable[[], Awaitable[T]], *, lasts: bool) -> T:
+        """Do it, and let others know that it is going on, and in the end whether it had a session."""
+        going: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        ran = True
+        sets = (self._doing, self._lasting) if lasts else (self._doing,)
+        for several in sets:
+            several.add(going)
         try:
             return await do()
+        except _NothingRan:
+            ran = False
+            raise
         finally:
-            self._doing.discard(going)
-            going.set_result(None)
+            for several in sets:
+                several.discard(going)
+            going.set_result(ran)
 
     def _no_session(self) -> Unreachable:
         return Unreachable(
@@ -255,6 +270,14 @@ class SshHost:
             f"the connection to {self.account.address} broke while {what} may have been running{said}",
             hint=f"`ssh {self.account.address}` shows whether it is back",
         )
+
+
+async def _one_ended(several: Iterable[asyncio.Future[bool]]) -> bool:
+    """Wait until one of these that had a session ends; False = none of them had one."""
+    for first in asyncio.as_completed(several):
+        if await first:
+            return True
+    return False
 
 
 async def _start_here(line: str, listening: Listening) -> Child:

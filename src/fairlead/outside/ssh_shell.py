@@ -45,9 +45,9 @@ class Shell:
         said = {} if self._asked else {fd: self._child.output(fd) for fd in (1, 2)}
         self._asked = True
         self._child.listen(replace(listening, mark=mark, mark_on=frozenset({1, 2})), said=said)
-        request = f"{line}\n"
+        request = f"{line}\n# {self._word}\n"
         # A newline first: what the request before has left unread may have no end of its own.
-        head = f"\n{self._word} {request.count(chr(10))}\n{request}".encode()
+        head = f"\n{self._word} {request.count(chr(10))} {len(request.encode())}\n{request}".encode()
         saying = replace(saying, stdin=head + saying.stdin)
         return self._answer(await converse(self._child, saying, timeout=timeout, patience=patience, stays=True))
 
