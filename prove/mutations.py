@@ -821,7 +821,7 @@ MUTATIONS = (
         "a long request that was cut off is run",
         "outside/ssh_shell.sh",
         '*"# $w") n=0 ;; ?*) exit ;;',
-        '?*) n=0 ;;',
+        "?*) n=0 ;;",
         ("outside/test_ssh_shell.py::test_what_was_cut_off_is_not_run",),
     ),
     Mutation(

@@ -12,8 +12,9 @@ from fairlead.errors import Fenced, Halted
 from fairlead.journal.target import Target
 from fairlead.model import Command, Entry, Step
 from fairlead.outside.local import LocalHost
-from fairlead.run.runner import Runner, WayBack
+from fairlead.run.runner import HEAVY, Runner, WayBack
 from fairlead.run.session import Session
+from support.processes import until
 from support.small import DO, HERE, PROBE, THERE, OnceLost, Site, accounts, site, small, stands
 
 SEES = ("before", "after", "between", "cannot_tell")
@@ -348,6 +349,27 @@ async def test_stage_lanes_run_beside_each_other(tmp_path: Path) -> None:
     async with site(tmp_path, steps) as here, here.held() as (_, runner):
         await runner.stage()
         assert here.ground("a") == here.ground("b") == "after"
+
+
+BUSY = """mkdir -p ground; echo do >>"ground/$1.log"; touch "busy-$1"; n=0
+while [ ! -e enough ] && [ $n -lt 400 ]; do n=$((n + 1)); sleep 0.05; done
+rm "busy-$1"; echo after >"ground/$1" """
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_of_heavy_steps_only_some_are_done_at_once(tmp_path: Path, fails: bool) -> None:
+    """The others of the stage do not wait for them; when one fails, those that wait are not begun."""
+    ends = 'mkdir -p ground; echo do >>"ground/$1.log"; exit 3' if fails else DO
+    several = [small(f"db-{n}.backup", do=BUSY, service="", phase="stage", heavy=True) for n in range(9)]
+    steps = [small("quick", phase="stage", do=ends), *several]
+    async with site(tmp_path, steps) as here, here.held() as (_, runner):
+        staged = asyncio.create_task(led(runner.stage()))
+        assert await until(lambda: len(list(here.home().glob("busy-*"))) == HEAVY and here.ran("quick") == "do")
+        assert not fails or await until(lambda: any("exit code 3" in event.says for event in here.events))
+        (here.home() / "enough").touch()
+        assert await staged == ("back" if fails else "ok")
+        begun = [step.id for step in several if here.ran(step.id)]
+        assert len(begun) == (HEAVY if fails else len(several))
 
 
 async def test_steps_of_one_lane_keep_their_order(tmp_path: Path) -> None:

@@ -103,6 +103,8 @@ class Step(Model):
     """What happens to a running change when its operator vanishes: it is ended, or may finish."""
     grace: int = 5
     """Seconds between TERM and KILL when it is ended."""
+    heavy: bool = False
+    """It reads or writes a whole database: of these, only some are done at once on one account."""
     leaves: bool = False
     """It starts a daemon on purpose; its probe asks the daemon."""
     fresh: float = 0.0

@@ -26,7 +26,7 @@ AT_ONCE, SESSIONS = 8, 9
 MaxSessions is 10, and the master itself needs one."""
 
 LASTING = AT_ONCE - 1
-"""Of these, commands that may take long, looks and changes: what keeps the record and renews the lock waits for none."""
+"""Of these, commands that may take long, looks and changes: what keeps the record and the lock waits for none."""
 
 LOOKS = 4
 """Of these, commands that only look: a session costs processes on both sides, and one that is used again does not."""

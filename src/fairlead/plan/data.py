@@ -70,6 +70,7 @@ def shadow(one: Chosen) -> Step:
         do=Run(command=engine.shadow_command(database, one.backup, one.label)),
         probe=engine.shadow_probe(database, one.label),
         undo=engine.shadow_undo(database, one.label),
+        heavy=True,
         shows=(shows,),
         shows_back=() if placed else (f"drop {name}",),
     )
@@ -89,6 +90,7 @@ def swap(one: Chosen, *, fenced: bool, end_blockers: bool) -> Step:
         probe=engine.swap_probe(database, label),
         undo=engine.swap_undo(database, label),
         loss="finish",
+        heavy=in_place(database),
         shows=_replaced(database, kept) if in_place(database) else (f"{live} -> {kept}", f"{beside} -> {live}"),
         shows_back=(f"{kept} -> {live}",),
     )
@@ -245,6 +247,7 @@ def _backup(database: DatabaseSpec, label: str, word: str, needed: Sequence[str]
         do=Run(command=ENGINES[database.engine].backup_command([database], label, spare={database.name: needed})),
         probe=ENGINES[database.engine].backup_probe([database], label),
         back="stays",
+        heavy=True,
         shows=(
             f"back up {database.engine} {database_name(database)} -> {database.store.path}, "
             "with SHA-256, row counts and integrity check",

@@ -8,6 +8,7 @@ import json
 import shlex
 import textwrap
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -45,6 +46,9 @@ PROOF_PAUSE = 0.25
 """Seconds between two looks while waiting for that."""
 DEEP_LIMIT = 60.0
 """Seconds that databases have to be read to their end on a way back; what takes longer is not known."""
+HEAVY = 4
+"""Databases that are dumped or restored at once from one account. On two processors eight cost their servers a fifth
+more than four, for nothing."""
 RECOVERIES = 3
 """How often a run climbs over a lost connection before it asks for a human."""
 
@@ -112,6 +116,7 @@ class Runner:
     lost: Callable[[], str] = lambda: ""
     """Why the run must not go on, as a sentence, such as a database that is gone; "" = it may."""
     _turning: bool = False
+    _turns: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     _proof: dict[str, list[Finding]] = field(default_factory=dict)
 
     # -- forward
@@ -149,15 +154,20 @@ class Runner:
         words = dict(line.split(" ", 1) for line in result.stdout.splitlines() if " " in line)
         return {step.id: as_where(words.get(str(number), "")) for number, step in enumerate(steps, 1)}
 
-    async def _lane(self, steps: list[Step]) -> None:
+    async def _lane(self, steps: Iterable[Step]) -> None:
         for step in steps:
-            if self._turning:
-                return
-            try:
-                await self.forward(step, alone=False)
-            except BaseException:
-                self._turning = True
-                raise
+            async with self._turn(step):
+                if self._turning:
+                    return
+                try:
+                    await self.forward(step, alone=False)
+                except BaseException:
+                    self._turning = True
+                    raise
+
+    def _turn(self, step: Step) -> AbstractAsyncContextManager[object]:
+        """To be held while it is done: heavy ones wait for each other."""
+        return self._turns.setdefault(step.host, asyncio.Semaphore(HEAVY)) if step.heavy else nullcontext()
 
     async def activate(self) -> list[Finding]:
         """Switch service after service, strictly in order; each is proven before the next is touched.
@@ -240,6 +250,7 @@ class Runner:
         Raises Halted where that cannot be done or cannot be proven.
         """
         self.stop.answered()  # what was asked before this point has been answered by turning round
+        self._turning = False
         lost, self.lost = bool(self.lost()), lambda: ""
         why = await self._looked_into(why)
         taken = await self._to_take_back(why, data, lost=lost)
@@ -337,9 +348,8 @@ class Runner:
         fences = [step for step in self.plan.data.enter if step.service in writers]
         self._phase("taking data back", ", ".join(one.database for one in taken))
         try:
-            await _all_or_first_error(self.forward(one.shadow, alone=False) for one in taken)
-            await _all_or_first_error(self.forward(step, alone=False) for step in fences)
-            await _all_or_first_error(self.forward(one.swap, alone=False) for one in taken)
+            for several in ([one.shadow for one in taken], fences, [one.swap for one in taken]):
+                await _all_or_first_error(self._lane([step]) for step in several)
         except WayBack as error:
             raise Halted(f"data could not be taken back: {error.why}", self._data_hint()) from error
 
