@@ -804,6 +804,27 @@ MUTATIONS = (
         ("outside/test_ssh.py::test_what_finds_no_session_waits_for_what_has_one",),
     ),
     Mutation(
+        "probes of one program are told in another order",
+        "engines/store.remote",
+        "for number, (child, heard) in enumerate(asked, 1):",
+        "for number, (child, heard) in enumerate(reversed(asked), 1):",
+        ("engines/test_mariadb_swap.py::test_probes_are_asked_about_several_databases_at_once",),
+    ),
+    Mutation(
+        "a module of the account's home is taken for Python's own",
+        "engines/store.py",
+        '"-ISc"',
+        '"-c"',
+        ("engines/test_sqlite.py::test_what_lies_in_the_home_is_no_part_of_the_program",),
+    ),
+    Mutation(
+        "all databases are dumped and restored at once",
+        "run/runner.py",
+        "if step.heavy else nullcontext()",
+        "if step.fresh else nullcontext()",
+        ("run/test_runner.py::test_of_heavy_steps_only_some_are_done_at_once",),
+    ),
+    Mutation(
         "what keeps the record waits for changes that take long",
         "outside/ssh.py",
         "self._turn if lasts else nullcontext()",

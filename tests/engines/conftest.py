@@ -28,6 +28,7 @@ OFTEN = {
     "test_every_step_from_every_state_twice",
     "test_everything_becomes_what_it_was_and_what_was_live_is_kept",
     "test_no_number_is_given_out_twice",
+    "test_probes_are_asked_about_several_databases_at_once",
     "test_readers_and_writers_see_no_wrong_answer",
     "test_readers_and_writers_see_one_release_or_the_other",
     "test_secrets_are_in_no_argument_and_no_answer",

@@ -20,7 +20,7 @@ import pytest
 from fairlead.config.database import MaintenanceAccount
 from fairlead.engines import mariadb
 from fairlead.errors import NotReady
-from fairlead.model import Ledger, SecretRef, TableLedger
+from fairlead.model import Ledger, SecretRef, TableLedger, side_by_side
 from support.mariadb import PASSWORDS, ROOT, SECRETS, USER, MariaDB, open_folder
 from support.mariadb_swap import DIE, LABEL, Trial, dying, rows, talking, whole
 from support.places import Place
@@ -106,6 +106,17 @@ async def rich(here: Place, server: MariaDB) -> AsyncIterator[Trial]:
 
 
 # -- the program itself
+
+
+async def test_probes_are_asked_about_several_databases_at_once(here: Place, server: MariaDB) -> None:
+    """In one program, each as if it were asked alone: one that cannot be told keeps no other from its answer."""
+    trial = await a_trial(here, server)
+    await trial.well("shadow")
+    away = trial.database.model_copy(update={"port": 1})
+    asked = [(trial.database, LABEL), (away, LABEL), (trial.database, "20260704_0a1b2c3e"), (away, LABEL)]
+    probes = [mariadb.shadow_probe(database, label) for database, label in asked]
+    said = await trial.run(side_by_side(probes))
+    assert (said.code, said.stdout) == (0, "1 after\n2 cannot_tell\n3 before\n4 cannot_tell\n"), said
 
 
 def test_the_program_is_python_3_7(server: MariaDB) -> None:

@@ -22,7 +22,7 @@ import pytest
 from fairlead.config.database import MaintenanceAccount
 from fairlead.engines import postgres
 from fairlead.errors import NotReady
-from fairlead.model import Backup, Ledger, SecretRef, TableLedger
+from fairlead.model import Backup, Ledger, SecretRef, TableLedger, side_by_side
 from support.places import Place
 from support.postgres import MASTER, PASSWORDS, Postgres, escaped, secrets
 from support.postgres_swap import DIE, LABEL, Trial, changed, checksums, dying, object_of, psql, talking
@@ -93,6 +93,14 @@ async def a_trial(here: Place, server: Postgres, *statements: str, **words: Any)
 
 
 # -- the program itself
+
+
+async def test_probes_are_asked_about_several_databases_at_once(trial: Trial) -> None:
+    await trial.well("shadow")
+    away = trial.database.model_copy(update={"port": 1})
+    asked = [(trial.database, LABEL), (away, LABEL), (trial.database, "20260704_0a1b2c3e")]
+    said = await trial.run(side_by_side([postgres.shadow_probe(*one) for one in asked]))
+    assert (said.code, said.stdout) == (0, "1 after\n2 cannot_tell\n3 before\n"), said
 
 
 def test_the_program_is_python_3_7(server: Postgres) -> None:

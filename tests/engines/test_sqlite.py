@@ -126,6 +126,16 @@ async def test_a_writer_that_wakes_while_its_database_is_copied_at_rest_is_notic
     assert (await one_backup(here)).rows["people"] == 11
 
 
+async def test_what_lies_in_the_home_is_no_part_of_the_program(here: Place) -> None:
+    """Python would take a module of that name from there; what a step starts there, and what is only asked."""
+    for name in ("json", "hashlib", "sqlite3", "threading"):
+        (here.home / f"{name}.py").write_text("raise SystemExit('this is another one')\n")
+    make(here.home / "data/crm.db")
+    made = await one_backup(here)
+    command = sqlite.backup_probe([spec()], "a-label")
+    assert (await here.host.run(command)).stdout == "before\n" and made.rows["people"] == 10
+
+
 # -- what is wrong is said
 
 

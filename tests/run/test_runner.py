@@ -10,7 +10,7 @@ import pytest
 
 from fairlead.errors import Fenced, Halted
 from fairlead.journal.target import Target
-from fairlead.model import Command, Entry, Step
+from fairlead.model import Command, Entry, Step, shell
 from fairlead.outside.local import LocalHost
 from fairlead.run.runner import HEAVY, Runner, WayBack
 from fairlead.run.session import Session
@@ -159,6 +159,28 @@ async def test_staging_looks_and_announces_once_for_each_account(
         assert sorted(looks) == [HERE, THERE]
         assert [data.count(b'"kind":"intent"') for data in words] == [len(steps)]
         assert {here.ran(step.id, step.host) for step in steps} == {"do"}
+
+
+SEVERAL = """n=0; for name; do n=$((n + 1)); word=before; [ ! -e "ground/$name" ] || word=$(cat "ground/$name")
+[ $# -eq 1 ] || word="$n $word"; echo "$word"; done; echo $# >>asked"""
+
+
+@pytest.mark.parametrize("limit, asked", [(100_000, [1, 1, 4]), (10, [1] * 6)])
+async def test_a_program_that_can_is_asked_about_several_steps_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, asked: list[int]
+) -> None:
+    """Where the question would be too long, one by one. What is there already is looked at once more in its turn."""
+    monkeypatch.setattr("fairlead.run.runner.ONE_PROGRAM", limit)
+    probes = [shell(SEVERAL if number else f"{SEVERAL} # another", f"s{number}") for number in range(5)]
+    steps = [
+        small(f"s{number}", phase="stage").model_copy(update={"probe": probe.model_copy(update={"several": True})})
+        for number, probe in enumerate(probes)
+    ]
+    async with site(tmp_path, steps) as here, here.held() as (_, runner):
+        here.set("s2", "after")
+        assert await led(runner.stage()) == "ok"
+        assert [here.ran(step.id) for step in steps] == ["do", "do", "", "do", "do"]
+        assert sorted(map(int, (here.home() / "asked").read_text().split())) == asked
 
 
 async def test_programs_that_are_too_long_together_go_one_after_the_other(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from fairlead.config.database import DatabaseSpec, GroupSpec
 from fairlead.engines import store
 from fairlead.engines.store import Line
 from fairlead.errors import NotReady
-from fairlead.model import Command, Finding, SecretRef, canonical
+from fairlead.model import Command, Finding, SecretRef
 from fairlead.outside.files import package_text
 from fairlead.outside.host import Host
 from fairlead.outside.secrets import Secrets
@@ -182,8 +182,7 @@ class Administrator:
     def _command(self, verb: str, args: Mapping[str, object], secret: SecretRef | None, needed: bool) -> Command:
         own = self.secrets
         all_of = (*own, secret) if secret and needed else own
-        argv = ("python3", "-c", program(self.engine), verb, canonical(dict(args) | {"word": len(own)}))
-        return Command(argv=argv, stdin=all_of or None, timeout=LIMIT)
+        return store.calling(program(self.engine), verb, dict(args) | {"word": len(own)}, LIMIT, all_of or None)
 
     async def ask(
         self, host: Host, args: Mapping[str, object], accounts: Sequence[SecretRef], secrets: Secrets

@@ -25,7 +25,6 @@ from fairlead.model import (
     Reported,
     SecretRef,
     TableLedger,
-    canonical,
     sha256,
 )
 from fairlead.outside.host import Host
@@ -315,7 +314,7 @@ def _step(
     server = _item(database, [secret] if secret else [], maintenance=True) | {"wait": STEP_CONNECT_LIMIT} | known
     args = {"name": database.name, "server": server, "label": label} | names | dict(more or {})
     part = "ledger" if verb in ("ledger", "estimate") else "in_place" if placed else "swap"
-    return Command(argv=("python3", "-c", _program(part), verb, canonical(args)), stdin=told, timeout=timeout)
+    return store.calling(_program(part), verb, args, timeout, told)
 
 
 _ALWAYS_BESIDE = ("ledger", "estimate", "room")

@@ -23,7 +23,6 @@ from fairlead.model import (
     Reported,
     SecretRef,
     TableLedger,
-    canonical,
     sha256,
 )
 from fairlead.outside.host import Host
@@ -271,8 +270,7 @@ def _step(
     known, told = store.secrets_of(_as_line(secret) if secret else None, database, opens=verb == "shadow")
     server = _item(database, maintenance=True, key=0) | {"wait": LOGIN_LIMIT} | known
     args = {"name": database.name, "server": server, "label": label} | names | dict(more or {})
-    argv = ("python3", "-c", f"{own}\n{store.part('postgres_swap')}", verb, canonical(args))
-    return Command(argv=argv, stdin=told, timeout=timeout)
+    return store.calling(f"{own}\n{store.part('postgres_swap')}", verb, args, timeout, told)
 
 
 async def _tables(

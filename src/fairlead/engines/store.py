@@ -43,6 +43,8 @@ BACKUP_LIMIT = 3600.0
 KEY_HINT = "`fairlead init --backup-key` makes a key, and says what to write into backup_store.encrypt"
 
 _LISTING = "store"
+PYTHON = ("python3", "-ISc")
+"""Nothing of the account's counts, such as a json.py in its home, and nothing of what is installed beside Python."""
 # Standard input is the program of so many bytes, then the engine's secrets: neither is in an argument list.
 _READ = "import sys; exec(compile(sys.stdin.buffer.read(int(sys.argv.pop(1))), 'fairlead', 'exec'))"
 
@@ -214,7 +216,7 @@ async def ask(
     `brings`: another program in its place.
     """
     text = (brings or program(engine)).encode()
-    command = Command(argv=("python3", "-c", _READ, str(len(text)), verb, canonical(args)), timeout=timeout)
+    command = Command(argv=(*PYTHON, _READ, str(len(text)), verb, canonical(args)), timeout=timeout)
     result = await host.run(command, stdin=text + secrets)
     lines = [line for text in result.stdout.splitlines() if (line := _line(text)) is not None]
     _refuse_a_host_that_cannot(host.account.name, result, lines)
@@ -228,10 +230,22 @@ def step(
     timeout: float,
     secret: SecretRef | tuple[SecretRef, ...] | None = None,
 ) -> Command:
-    """One verb as a step's command. It may be run again from another machine, after an upgrade: it brings the program
-    that it was planned with.
+    """One verb as a step's command: see `calling`."""
+    return calling(program(engine), verb, args, timeout, secret)
+
+
+def calling(
+    text: str,
+    verb: str,
+    args: Mapping[str, object],
+    timeout: float,
+    secrets: SecretRef | tuple[SecretRef, ...] | None = None,
+) -> Command:
+    """One verb of a program's text, as a step's command. It may be run again from another machine, after an upgrade: it
+    brings the program that it was planned with.
     """
-    return Command(argv=("python3", "-c", program(engine), verb, canonical(args)), stdin=secret, timeout=timeout)
+    argv = (*PYTHON, text, verb, canonical(args))
+    return Command(argv=argv, stdin=secrets, timeout=timeout, several=verb.endswith("probe"))
 
 
 def probe(databases: Iterable[DatabaseSpec], label: str) -> Command:

@@ -5,7 +5,7 @@ from fairlead.model.backup import Backup
 from fairlead.model.base import Model, canonical, sha256
 from fairlead.model.beside import Beside
 from fairlead.model.check import Check, CommandCheck, DatabaseCheck, HttpCheck, PortCheck, TreeCheck
-from fairlead.model.command import Command, Result, SecretRef, shell, together
+from fairlead.model.command import Command, Result, SecretRef, shell, side_by_side, together
 from fairlead.model.deployment import Deployment, ErrorShare, Event, Report, Sample, StepTime
 from fairlead.model.drill import Drill, drills_in_words
 from fairlead.model.duration import duration
@@ -94,6 +94,7 @@ __all__ = [
     "parse_listing",
     "sha256",
     "shell",
+    "side_by_side",
     "step_fact",
     "summed_up",
     "together",

@@ -25,6 +25,9 @@ class Command(Model):
     """A secret, or several one after the other, handed over on standard input, never in argv or environment."""
     timeout: float = 60.0
     """Seconds after which the command is ended and counts as failed."""
+    several: bool = False
+    """A probe that can be asked about several things at once, with an argument for each in place of its last one; it
+    prints `N WORD` for each then."""
 
     def __str__(self) -> str:
         line = shlex.join(self.argv)
@@ -78,3 +81,10 @@ def together(commands: Sequence[Command]) -> Command:
     """
     words = (word for one in commands for word in (f"{one.timeout:g}", str(one)))
     return shell(_TOGETHER, *words, timeout=max(one.timeout for one in commands) + 10.0)
+
+
+def side_by_side(commands: Sequence[Command]) -> Command:
+    """Two or more commands that are `several`, and differ in their last argument only, as one that prints `N WORD` for
+    each, as `together` does.
+    """
+    return commands[0].model_copy(update={"argv": (*commands[0].argv[:-1], *(one.argv[-1] for one in commands))})

@@ -27,7 +27,7 @@ def as_where(words: str) -> Where:
 
 def turned(probe: Command) -> Command:
     """The probe of a step that does what another one takes back."""
-    return probe.model_copy(update={"argv": ("sh", "-c", _TURNED, "fairlead", *probe.argv)})
+    return probe.model_copy(update={"argv": ("sh", "-c", _TURNED, "fairlead", *probe.argv), "several": False})
 
 
 class Run(Model):

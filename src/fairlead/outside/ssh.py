@@ -107,17 +107,17 @@ class SshHost:
         await self.open()  # before the queue, so that all who wait share one failure
         async with self._looking if looks else nullcontext(), self._turn if lasts else nullcontext():
             while True:
-                while lasts and len(self._lasting) >= self._most:
-                    await asyncio.wait(self._lasting, return_when=asyncio.FIRST_COMPLETED)
                 others: list[set[asyncio.Future[bool]]] = []
                 for pause in _PAUSES:
                     await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+                    while lasts and len(self._lasting) >= self._most:
+                        await asyncio.wait(self._lasting, return_when=asyncio.FIRST_COMPLETED)
                     await self.open()
                     others.append(set(self._doing))
                     with suppress(_NothingRan):
                         return await self._noted(do, lasts=lasts)
                     self._dismiss(self._idle)
-                if held := len(others[1] & self._doing):  # since long before the last try: these have sessions
+                if held := len(others[-2] & self._doing):  # since before the last pause: these have sessions
                     self._most = max(1, min(self._most, held - 1))
                 if not await _one_ended(others[-1]):  # its end makes room
                     raise self._no_session()

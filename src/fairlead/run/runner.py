@@ -28,11 +28,12 @@ from fairlead.model import (
     Where,
     as_where,
     blockers,
+    side_by_side,
     together,
     why_not,
 )
 from fairlead.outside.clock import Clock
-from fairlead.run.session import ONE_LINE, Session
+from fairlead.run.session import ONE_LINE, ONE_PROGRAM, Session
 from fairlead.run.table import Move, move
 
 DataWish = Literal["", "all", "migrated", "none"]
@@ -137,20 +138,26 @@ class Runner:
         What stands `before` stays there until it is done here: nobody else changes anything behind this fence.
         """
         self._heed_stop()
-        new = [step for step in steps if self.session.fact(step).state == "none" and step.probe.stdin is None]
-        several = {host: [step for step in new if step.host == host] for host in {step.host for step in new}}
-        seen = await asyncio.gather(*(self._probes(host, mine) for host, mine in several.items()))
+        new = [step for step in steps if self.session.fact(step).state == "none"]
+        groups: dict[object, list[Step]] = {}
+        for step in (step for step in new if step.probe.stdin is None or step.probe.several):
+            program = (step.probe.argv[:-1], step.probe.stdin) if step.probe.several else ()
+            groups.setdefault((step.host, program), []).append(step)
+        seen = await asyncio.gather(*(self._probes(several) for several in groups.values()))
         await self.session.intend(step for step in new if any(one.get(step.id) == "before" for one in seen))
 
-    async def _probes(self, name: str, steps: list[Step]) -> dict[str, Where]:
-        """Where these steps on one account stand, by step."""
-        host, command = await self.session.hosts.get(name), together([step.probe for step in steps])
-        if len(shlex.join(command.argv)) > ONE_LINE:
+    async def _probes(self, steps: list[Step]) -> dict[str, Where]:
+        """Where these steps on one account stand, by step: all of one program, or of programs that take no secrets."""
+        one_program, probes = steps[0].probe.several, [step.probe for step in steps]
+        if one_program and len(steps) == 1:
+            return {steps[0].id: await self.probe(steps[0])}
+        command = side_by_side(probes) if one_program else together(probes)
+        if len(shlex.join(command.argv)) > (ONE_PROGRAM if one_program else ONE_LINE):
             half = len(steps) // 2
             if not half:
                 return {}  # it is asked alone, when its turn comes
-            return {**await self._probes(name, steps[:half]), **await self._probes(name, steps[half:])}
-        result = await host.run(command)
+            return {**await self._probes(steps[:half]), **await self._probes(steps[half:])}
+        result = await (await self.session.hosts.get(steps[0].host)).run(command)
         words = dict(line.split(" ", 1) for line in result.stdout.splitlines() if " " in line)
         return {step.id: as_where(words.get(str(number), "")) for number, step in enumerate(steps, 1)}
 
@@ -349,6 +356,7 @@ class Runner:
         self._phase("taking data back", ", ".join(one.database for one in taken))
         try:
             for several in ([one.shadow for one in taken], fences, [one.swap for one in taken]):
+                await self._look_ahead(several)
                 await _all_or_first_error(self._lane([step]) for step in several)
         except WayBack as error:
             raise Halted(f"data could not be taken back: {error.why}", self._data_hint()) from error

@@ -23,6 +23,8 @@ FRESH_PAUSE = 1.0
 ONE_LINE = 100_000
 """Characters that several probes, or a probe and its change, may have together. They are sent as one line, and Linux
 takes no argument of more than 128 KB; each of them alone is kept well below that."""
+ONE_PROGRAM = 125_000
+"""The same for one program that is asked about several things: its words are quoted only once."""
 STUCK_AFTER = 30.0
 """Seconds that a takeover waits for changes that do not end when told to."""
 
