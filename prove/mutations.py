@@ -804,6 +804,13 @@ MUTATIONS = (
         ("outside/test_ssh.py::test_what_finds_no_session_waits_for_what_has_one",),
     ),
     Mutation(
+        "a long argument of a plan is believed whatever it is",
+        "model/plan.py",
+        "isinstance(text, str) and sha256(text) == name",
+        "isinstance(text, str)",
+        ("model/test_plan.py::test_a_plan_whose_long_arguments_are_damaged_is_refused",),
+    ),
+    Mutation(
         "probes of one program are told in another order",
         "engines/store.remote",
         "for number, (child, heard) in enumerate(asked, 1):",

@@ -64,6 +64,35 @@ def test_json_both_ways() -> None:
     assert Plan.model_validate(json.loads(text)).hash == plan().hash
 
 
+PROGRAM = "# ü\n" + "print('a program')\n" * 3000
+
+
+def of_programs(number: int) -> Plan:
+    """As many databases have the same programs in their commands."""
+    probe = Command(argv=("python3", "-c", PROGRAM, "probe"))
+    words = {"probe": probe, "undo": Command(argv=("sh", "-c", "x", PROGRAM)), "do": Run(command=shell(PROGRAM))}
+    return plan(steps=tuple(step(f"db-{one}", **words) for one in range(number)))
+
+
+def test_a_long_argument_stands_once_however_many_commands_have_it() -> None:
+    made = of_programs(50)
+    text = made.to_json()
+    assert len(text) < 2 * len(PROGRAM)
+    again = Plan.model_validate_json(text)
+    assert (again, again.hash, again.to_json()) == (made, made.hash, text)
+    assert again.steps[49].probe.argv[2] == PROGRAM
+    assert Plan.model_validate_json(made.model_dump_json()) == made, "and one in which nothing was moved is read too"
+
+
+@pytest.mark.parametrize("damage", ["is gone", "is another one", "is no text", "are no mapping"])
+def test_a_plan_whose_long_arguments_are_damaged_is_refused(damage: str) -> None:
+    told = json.loads(of_programs(2).to_json())
+    (name,) = told["texts"]
+    others = {"is gone": {}, "is another one": {name: "rm -rf /"}, "is no text": {name: 5}, "are no mapping": []}
+    with pytest.raises(ValidationError):
+        Plan.model_validate({**told, "texts": others[damage]})
+
+
 def test_the_text_is_ascii_and_sorted() -> None:
     text = plan().to_json()
     assert text.isascii()

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import model_validator
 
 from fairlead.model.account import Account
 from fairlead.model.base import Model, canonical, sha256
@@ -12,6 +15,8 @@ Kind = Literal["deploy", "rollback", "adopt", "restore", "prune", "provision", "
 """What a plan is for."""
 
 PLAN_FORMAT = 1
+LONG = 1000
+"""Characters from which on an argument, such as a program, is written once, whatever the number of commands with it."""
 
 
 class Inventory(Model):
@@ -215,6 +220,24 @@ class Plan(Model):
     remarks: tuple[str, ...] = ()
     """Sentences that belong to the approval, such as `the way back leaves data alone`."""
 
+    def to_json(self) -> str:
+        """Canonical JSON. Long arguments stand in `texts`, once, by their SHA-256: a plan is sent to its lock host, and
+        seventeen databases have seventeen times the same programs in it.
+        """
+        texts: dict[str, str] = {}
+        told = _each_argument(self.model_dump(mode="json"), lambda word: _moved(word, texts))
+        return canonical({**told, "texts": texts})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _put_back(cls, told: Any) -> Any:
+        if not isinstance(told, dict) or not isinstance(told.get("texts"), dict):
+            return told
+        texts = told["texts"]
+        return _each_argument(
+            {key: part for key, part in told.items() if key != "texts"}, lambda word: _at(word, texts)
+        )
+
     @property
     def hash(self) -> str:
         """SHA-256 of the plan's canonical JSON: what is approved, and its name on the lock host."""
@@ -242,3 +265,32 @@ class Plan(Model):
             if step.id == step_id:
                 return step
         raise KeyError(step_id)
+
+
+def _each_argument(told: Any, change: Callable[[Any], Any]) -> Any:
+    """The same JSON with every argument of its commands changed."""
+    if isinstance(told, list):
+        return [_each_argument(part, change) for part in told]
+    if not isinstance(told, dict):
+        return told
+    return {
+        key: [change(word) for word in part]
+        if key == "argv" and isinstance(part, list)
+        else _each_argument(part, change)
+        for key, part in told.items()
+    }
+
+
+def _moved(word: Any, texts: dict[str, str]) -> Any:
+    if not isinstance(word, str) or len(word) < LONG:
+        return word
+    name = sha256(word)
+    texts[name] = word
+    return {"text": name}
+
+
+def _at(word: Any, texts: dict[str, Any]) -> Any:
+    """What is not there, or another one, stays as it is, which is no argument."""
+    name = word.get("text") if isinstance(word, dict) else None
+    text = texts.get(name) if isinstance(name, str) else None
+    return text if isinstance(text, str) and sha256(text) == name else word
