@@ -834,8 +834,8 @@ MUTATIONS = (
     Mutation(
         "what keeps the record waits for changes that take long",
         "outside/ssh.py",
-        "self._turn if lasts else nullcontext()",
-        "self._turn",
+        'kind != "word" and (',
+        "(",
         ("outside/test_ssh.py::test_a_word_for_the_record_waits_for_nothing_that_lasts",),
     ),
     Mutation(
@@ -843,7 +843,14 @@ MUTATIONS = (
         "outside/ssh.py",
         "self._most = max(1, min(self._most, held - 1))",
         "self._most = max(1, min(self._most, held))",
-        ("outside/test_ssh.py::test_a_word_for_the_record_on_a_server_with_few_sessions",),
+        ("outside/test_ssh.py::test_a_word_for_the_record_and_a_look_on_a_server_with_few_sessions",),
+    ),
+    Mutation(
+        "a look waits until a change ends",
+        "outside/ssh.py",
+        'kind == "change" and changes >= max(1, self._most - 1)',
+        'kind == "change" and changes >= self._most',
+        ("outside/test_ssh.py::test_a_look_waits_for_no_change",),
     ),
     Mutation(
         "a long request that was cut off is run",

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import pytest
 
 from fairlead.config.source import EnvironmentSource
 from fairlead.errors import Lost, NotReady, Unreachable
-from fairlead.model import Account, Command, SecretRef, shell
+from fairlead.model import Account, Command, Result, SecretRef, shell
 from fairlead.outside.secrets import Secrets
 from fairlead.outside.ssh import LASTING, SshHost
 from support.processes import alive, mentioning, pid_in, until
@@ -384,43 +384,57 @@ def begun(sshd: Sshd) -> int:
     return len(list(sshd.home.glob("begun.*")))
 
 
-@contextmanager
-def enough(sshd: Sshd) -> Iterator[None]:
-    """Afterwards all that is held may end."""
+@asynccontextmanager
+async def going_on(sshd: Sshd, *held: Awaitable[Result]) -> AsyncIterator[None]:
+    """What is held goes on meanwhile, and ends well afterwards."""
+    several = asyncio.gather(*held)
     try:
         yield
     finally:
         (sshd.home / "enough").touch()
+        assert {one.code for one in await several} == {0}
+
+
+def held_changes(host: SshHost, number: int) -> list[Awaitable[Result]]:
+    return [host.call(f"set -- {n}; {HELD}", beat=9) for n in range(number)]
+
+
+async def test_a_look_waits_for_no_change(tmp_path: Path) -> None:
+    """Databases that are looked at while others are restored for minutes would seem to be lost."""
+    with Sshd(tmp_path) as sshd:
+        async with opened(sshd) as host, going_on(sshd, *held_changes(host, 17)):
+            assert await until(lambda: begun(sshd) >= LASTING - 1)
+            assert (await asyncio.wait_for(host.run(shell("echo seen")), 10)).stdout == "seen\n"
+            assert begun(sshd) == LASTING - 1
 
 
 async def test_a_word_for_the_record_waits_for_nothing_that_lasts(tmp_path: Path) -> None:
     """Seventeen databases are restored for minutes, and the lock is renewed all the while."""
     with Sshd(tmp_path) as sshd:
         async with opened(sshd) as host:
-            changes = [host.call(f"set -- {n}; {HELD}", beat=9) for n in range(17)]
+            changes = held_changes(host, 17)
             looks = [host.run(shell(HELD, str(n))) for n in range(17, 34)]
-            lasting = asyncio.gather(*looks[:2], *changes, *looks[2:])
-            assert await until(lambda: begun(sshd) >= LASTING)
-            with enough(sshd):
+            async with going_on(sshd, *looks[:2], *changes, *looks[2:]):
+                assert await until(lambda: begun(sshd) >= LASTING)
                 heard = await asyncio.wait_for(host.call("echo heard"), 10)
                 assert (heard.stdout, begun(sshd)) == ("heard\n", LASTING)
-            assert {one.code for one in await lasting} == {0}
 
 
-async def test_a_word_for_the_record_on_a_server_with_few_sessions(tmp_path: Path) -> None:
-    """Once it was seen how few there are, one of them stays free for it."""
+async def test_a_word_for_the_record_and_a_look_on_a_server_with_few_sessions(tmp_path: Path) -> None:
+    """Once it was seen how few there are, one of them stays free for each."""
     with Sshd(tmp_path, "MaxSessions 5") as sshd:
         async with opened(sshd) as host:
-            lasting = asyncio.gather(*(host.call(f"set -- {n}; {HELD}", beat=9) for n in range(9)))
-            assert await until(lambda: (begun(sshd), host._most) == (4, 3))
-            for path in sshd.home.glob("begun.*"):
-                path.with_name(f"enough{path.suffix}").touch()
-            assert await until(lambda: begun(sshd) == 4 + 3)
-            with enough(sshd):
+            async with going_on(sshd, *held_changes(host, 9)):
+                assert await until(lambda: (begun(sshd), host._most) == (4, 3))
+                for path in sshd.home.glob("begun.*"):
+                    path.with_name(f"enough{path.suffix}").touch()
+                assert await until(lambda: begun(sshd) == 4 + 2)
                 for _ in range(20):  # between two of them, what lasts could take their place
-                    assert (await asyncio.wait_for(host.call("sleep 0.1; echo heard"), 10)).stdout == "heard\n"
-                assert begun(sshd) == 4 + 3
-            assert {one.code for one in await lasting} == {0} and begun(sshd) == 9
+                    word, look = host.call("sleep 0.1; echo heard"), host.run(shell("sleep 0.1; echo seen"))
+                    heard = await asyncio.wait_for(asyncio.gather(word, look), 10)
+                    assert [one.stdout for one in heard] == ["heard\n", "seen\n"]
+                assert begun(sshd) == 4 + 2
+            assert begun(sshd) == 9
 
 
 async def test_what_finds_no_session_waits_for_what_has_one(tmp_path: Path) -> None:

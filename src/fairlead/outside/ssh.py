@@ -6,7 +6,7 @@ import random
 import shlex
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -20,13 +20,16 @@ from fairlead.outside.ssh_master import Master
 from fairlead.outside.ssh_shell import Shell
 
 T = TypeVar("T")
+Kind = Literal["look", "change", "word"]
+"""What a command is: word = it keeps record and lock, and is short."""
 
 AT_ONCE, SESSIONS = 8, 9
 """Commands at once on one connection, and sessions, those that wait or are just ending included: sshd's default for
 MaxSessions is 10, and the master itself needs one."""
 
 LASTING = AT_ONCE - 1
-"""Of these, commands that may take long, looks and changes: what keeps the record and the lock waits for none."""
+"""Of these, commands that may take long, looks and changes: what keeps the record and the lock waits for none of them.
+One less are changes: a look that waits until one of them ends looks like a host, or a database, that is gone."""
 
 LOOKS = 4
 """Of these, commands that only look: a session costs processes on both sides, and one that is used again does not."""
@@ -58,10 +61,9 @@ class SshHost:
     def __init__(self, account: Account, secrets: Secrets, via: SshHost | None = None) -> None:
         self.account, self._secrets = account, secrets
         self._master: Master = Master(account, secrets, via._master if via else None)
-        self._turn, self._looking = asyncio.Semaphore(LASTING), asyncio.Semaphore(LOOKS)
-        self._doing: set[asyncio.Future[bool]] = set()
-        self._lasting: set[asyncio.Future[bool]] = set()  # what of it may take long
-        self._most = LASTING  # of these at once, as far as is known
+        self._looking = asyncio.Semaphore(LOOKS)
+        self._doing: dict[asyncio.Future[bool], Kind] = {}
+        self._most = LASTING  # that the host has sessions for, as far as is known
         self._idle: list[Shell] = []
         self._open = 0  # sessions, whatever they do
         self._scarce = False  # a session was refused: none is held that is not used
@@ -78,12 +80,15 @@ class SshHost:
     async def run(self, command: Command, *, stdin: bytes = b"") -> Result:
         """See `Host.run`."""
         task = Task(command.argv, command.cwd, await self._secrets.stdin_of(command) + stdin, command.timeout)
-        return await self._retried(lambda: self._run(task), looks=True)
+        await self.open()  # before the queue, so that all who wait share one failure
+        async with self._looking:
+            return await self._retried(lambda: self._run(task), "look")
 
     async def call(self, line: str, *, stdin: bytes = b"", beat: float = 0.0, timeout: float = 60.0) -> Result:
         """See `Host.call`. Exit code 255 may be the line's own or that of a connection that was lost very late."""
         alone = bool(beat)
-        return await self._retried(lambda: self._call(line, Saying(stdin, beat / 3), timeout, alone=alone), lasts=alone)
+        kind: Kind = "change" if alone else "word"
+        return await self._retried(lambda: self._call(line, Saying(stdin, beat / 3), timeout, alone=alone), kind)
 
     async def rsync(self, source: Path, to: str, *, remote_program: str, link_from: str = "", timeout: float) -> Result:
         """See `Host.rsync`."""
@@ -92,7 +97,7 @@ class SshHost:
         link = [f"--link-dest={_link(link_from, to)}"] if link_from else []
         # Whole files: what rsync 3.5 patches together from an old one, 3.2 on the far side refuses as not verified.
         argv = ["rsync", "-rlpW", "--checksum", "-s", "--timeout=20", *link, f"--rsync-path={remote_program}"]
-        return await self._retried(lambda: self._rsync(argv, f"{source.absolute()}/", to, timeout))
+        return await self._retried(lambda: self._rsync(argv, f"{source.absolute()}/", to, timeout), "change")
 
     async def aclose(self) -> None:
         """See `Host.aclose`."""
@@ -102,41 +107,45 @@ class SshHost:
             await asyncio.wait(self._behind)
         await self._master.aclose()
 
-    async def _retried(self, do: Callable[[], Awaitable[T]], *, looks: bool = False, lasts: bool = True) -> T:
-        """Do it in turn, where it `lasts`, and again where it is proven that nothing ran."""
-        await self.open()  # before the queue, so that all who wait share one failure
-        async with self._looking if looks else nullcontext(), self._turn if lasts else nullcontext():
-            while True:
-                others: list[set[asyncio.Future[bool]]] = []
-                for pause in _PAUSES:
-                    await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-                    while lasts and len(self._lasting) >= self._most:
-                        await asyncio.wait(self._lasting, return_when=asyncio.FIRST_COMPLETED)
-                    await self.open()
-                    others.append(set(self._doing))
-                    with suppress(_NothingRan):
-                        return await self._noted(do, lasts=lasts)
-                    self._dismiss(self._idle)
-                if held := len(others[-2] & self._doing):  # since before the last pause: these have sessions
-                    self._most = max(1, min(self._most, held - 1))
-                if not await _one_ended(others[-1]):  # its end makes room
-                    raise self._no_session()
+    async def _retried(self, do: Callable[[], Awaitable[T]], kind: Kind) -> T:
+        """Do it in turn, and again where it is proven that nothing ran."""
+        while True:
+            others: list[set[asyncio.Future[bool]]] = []
+            for pause in _PAUSES:
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+                await self.open()
+                while self._full_for(kind):
+                    await asyncio.wait(self._lasting(), return_when=asyncio.FIRST_COMPLETED)
+                others.append(set(self._doing))
+                with suppress(_NothingRan):
+                    return await self._noted(do, kind)
+                self._dismiss(self._idle)
+            if held := len(others[-2] & self._doing.keys()):  # since before the last pause: these have sessions
+                self._most = max(1, min(self._most, held - 1))
+            if not await _one_ended(others[-1]):  # its end makes room
+                raise self._no_session()
 
-    async def _noted(self, do: Callable[[], Awaitable[T]], *, lasts: bool) -> T:
+    def _lasting(self) -> list[asyncio.Future[bool]]:
+        return [going for going, kind in self._doing.items() if kind != "word"]
+
+    def _full_for(self, kind: Kind) -> bool:
+        """Whether another one of that kind has to wait until something that may take long has ended."""
+        changes = sum(other == "change" for other in self._doing.values())
+        enough = kind == "change" and changes >= max(1, self._most - 1)
+        return kind != "word" and (enough or len(self._lasting()) >= self._most)
+
+    async def _noted(self, do: Callable[[], Awaitable[T]], kind: Kind) -> T:
         """Do it, and let others know that it is going on, and in the end whether it had a session."""
         going: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         ran = True
-        sets = (self._doing, self._lasting) if lasts else (self._doing,)
-        for several in sets:
-            several.add(going)
+        self._doing[going] = kind
         try:
             return await do()
         except _NothingRan:
             ran = False
             raise
         finally:
-            for several in sets:
-                several.discard(going)
+            del self._doing[going]
             going.set_result(ran)
 
     def _no_session(self) -> Unreachable:
