@@ -425,10 +425,10 @@ async def test_a_word_for_the_record_and_a_look_on_a_server_with_few_sessions(tm
     with Sshd(tmp_path, "MaxSessions 5") as sshd:
         async with opened(sshd) as host:
             async with going_on(sshd, *held_changes(host, 9)):
-                assert await until(lambda: (begun(sshd), host._most) == (4, 3))
+                assert await until(lambda: (begun(sshd), host._most) == (4, 3), 30)
                 for path in sshd.home.glob("begun.*"):
                     path.with_name(f"enough{path.suffix}").touch()
-                assert await until(lambda: begun(sshd) == 4 + 2)
+                assert await until(lambda: begun(sshd) == 4 + 2, 30)
                 for _ in range(20):  # between two of them, what lasts could take their place
                     word, look = host.call("sleep 0.1; echo heard"), host.run(shell("sleep 0.1; echo seen"))
                     heard = await asyncio.wait_for(asyncio.gather(word, look), 10)

@@ -120,7 +120,8 @@ class SshHost:
                 with suppress(_NothingRan):
                     return await self._noted(do, kind)
                 self._dismiss(self._idle)
-            if held := len(others[-2] & self._doing.keys()):  # since before the last pause: these have sessions
+            # What has been going on for the last three tries has a session; what finds none ends sooner.
+            if held := len(set(self._doing).intersection(*others[2:])):
                 self._most = max(1, min(self._most, held - 1))
             if not await _one_ended(others[-1]):  # its end makes room
                 raise self._no_session()
