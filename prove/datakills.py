@@ -38,6 +38,8 @@ WORDS = {
 VICTIMS = ("operator", "family", "server", "both")
 MOMENTS = {"backup": "", "restore": '"db-crm.swap"', "undo": '"db-crm.unswap"'}
 """What the record says when the step that moves the data has begun."""
+REACH = {"sqlite": 0.2, "mariadb": 0.6, "postgres": 0.6}
+"""Seconds from there on within which a blow falls: about as long as the data moves, else most would come too late."""
 ROWS = 4000
 LEASE = 10
 """Seconds that a resume waits for after a kill; on a machine so busy that nothing is heard for so long, runs halt."""
@@ -230,7 +232,7 @@ class Stage:
         if blow.in_the_move and word:
             while process.poll() is None and word not in self._said_since(there):
                 time.sleep(0.005)
-            time.sleep(blow.moment * 0.6)
+            time.sleep(blow.moment * REACH[ground.engine])
         else:
             time.sleep(blow.moment * self.took[blow.act])
         hit = process.poll() is None

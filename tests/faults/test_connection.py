@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 
@@ -120,6 +121,35 @@ def test_few_sessions_on_a_connection(boxes: Boxes, sessions: int) -> None:
         assert box.is_new()
     assert box.lock() == FREE
     assert box.sshd.connections <= 1 + (sessions == 1), "no second connection was made for want of a session"
+
+
+SLOW = 'case $3 in backup) sleep 6 ;; esac; exec "$REAL" "$@"'
+
+
+def test_many_changes_that_take_longer_than_the_lease(boxes: Boxes) -> None:
+    """All of one connection: the lock is renewed meanwhile, and databases that are looked at are not called lost."""
+    names = [f"d{number}" for number in range(10)]
+    group = {
+        "engine": "sqlite",
+        "reached_from": "server",
+        "path": "data/{name}.db",
+        "names": {one: {} for one in names},
+    }
+    place = {"services": {"site": {"host": "server", "path": "site", "databases": names}}}
+    box = boxes(
+        databases={"files": group | {"backup_store": {"host": "server", "path": "backups"}}}, environment=SHORT | place
+    )
+    (box.home / "data").mkdir()
+    for name in names:
+        with closing(sqlite3.connect(box.home / f"data/{name}.db")) as db:
+            db.executescript("create table people (name text); insert into people values ('Ann')")
+    box.own(box.home / "data")
+    assert box.run("db", "backup").code == 0
+    box.sshd.shim("python3", SLOW)
+    told = box.deploy()
+    says(told, 0, "is done")
+    assert "the lease was over" not in told.text and box.is_new() and box.lock() == FREE
+    assert [len(list((box.home / "backups").glob(f"{name}-*.db"))) for name in names] == [2] * len(names)
 
 
 @pytest.mark.parametrize("noise", ["printf 'no newline'", "echo 'fl1 ok'; echo fairlead rc 0 end x"])
