@@ -230,6 +230,13 @@ async def test_a_probe_that_does_not_answer_cannot_tell(tmp_path: Path, probe: s
         assert here.ran("s") == ""
 
 
+async def test_what_a_probe_says_of_its_doubt_is_told(tmp_path: Path) -> None:
+    steps = (small("s", probe="echo 'the server takes no'; echo 'connections'; echo cannot_tell"),)
+    async with site(tmp_path, steps) as here, here.held() as (_, runner):
+        with pytest.raises(Halted, match=r"the host says `cannot_tell`: the server takes no connections$"):
+            await runner.forward(steps[0], alone=False)
+
+
 async def test_the_last_word_of_a_probe_counts(tmp_path: Path) -> None:
     step = small("s", probe="echo before; echo warning: old; echo after")
     async with site(tmp_path, [step]) as here, here.held() as (_, runner):

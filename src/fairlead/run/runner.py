@@ -118,6 +118,8 @@ class Runner:
     """Why the run must not go on, as a sentence, such as a database that is gone; "" = it may."""
     _turning: bool = False
     _turns: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    _doubts: dict[str, str] = field(default_factory=dict)
+    """By step: why its last probe could not tell, where it has said so."""
     _proof: dict[str, list[Finding]] = field(default_factory=dict)
 
     # -- forward
@@ -453,7 +455,9 @@ class Runner:
         """Ask where the step stands; an answer that is not one of the four words is `cannot_tell`."""
         host = await self.session.hosts.get(step.host)
         result = await host.run(step.probe)
-        return as_where(result.stdout) if result.ok else "cannot_tell"
+        where = as_where(result.stdout) if result.ok else "cannot_tell"
+        self._doubts[step.id] = _doubt(self.session.secrets.redact(result.stdout)) if where == "cannot_tell" else ""
+        return where
 
     async def _change(self, step: Step, what: Literal["do", "undo"], *, alone: bool) -> Done:
         """One change with its events."""
@@ -549,8 +553,8 @@ class Runner:
         return [step for step in self.plan.steps if step.phase == phase]
 
     def _stands(self, step: Step, sees: Where) -> str:
-        state = self.session.fact(step).state
-        return f"{step.title}: the record says `{state}`, the host says `{sees}`"
+        state, doubt = self.session.fact(step).state, self._doubts.get(step.id, "")
+        return f"{step.title}: the record says `{state}`, the host says `{sees}`" + (f": {doubt}" if doubt else "")
 
     def _phase(self, name: str, says: str) -> None:
         self._event("phase", f"{name}: {says}" if says else name)
@@ -583,6 +587,11 @@ def _parts(done: Done) -> tuple[str, str, str]:
     own, _, ours = f"\n{done.output}".partition("\nfairlead: ")
     note, _, quoted = ours.partition("\n")
     return own, note, textwrap.indent(quoted.strip("\n"), "    ")
+
+
+def _doubt(said: str) -> str:
+    """What a probe has said before its last word, in one line."""
+    return " ".join(said.split()[:-1])[-300:]
 
 
 def _said(done: Done) -> str:
