@@ -316,7 +316,7 @@ def steps(backup: Backup) -> dict[str, Command]:
 
 
 DEATHS = {
-    "filling": ("    if digest(part) != note", "    os._exit(9)\n"),
+    "filling": ("    rows = proof(part)\n    if rows", "    os._exit(9)\n"),
     "proven": ('        os.rename(part, item["shadow"])', "        os._exit(9)\n"),
     "begun": ("        rows, flaw = exchange(", "        os._exit(9)\n"),
     "copied": ("            arm(item, source, aside)", "            os._exit(9)\n"),
