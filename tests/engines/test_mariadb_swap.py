@@ -145,7 +145,7 @@ def test_what_cannot_be_a_label(server: MariaDB, label: str) -> None:
 async def test_a_step_takes_only_its_own_backup(here: Place, server: MariaDB) -> None:
     trial = await a_trial(here, server)
     assert trial.backup
-    with pytest.raises(NotReady, match="a mariadb backup of trial on "):
+    with pytest.raises(NotReady, match=f"other: a mariadb backup of {trial.database.name} on here cannot be"):
         mariadb.shadow_command(server.spec("other"), trial.backup, LABEL)
 
 

@@ -720,8 +720,11 @@ def other_rows(here: Place, backup: Backup) -> None:
 
 
 SPOILT = {
-    "another database's": (relabelled, "that is a backup of shop"),
-    "cut": (cut, "the backup does not count: its file has 4096 bytes instead of"),
+    "another database's": (
+        relabelled,
+        "the backup does not count: its manifest says that it is a backup of shop, and its name does not",
+    ),
+    "cut": (cut, "the backup does not count: its file is cut short or changed: 4096 bytes instead of"),
     "altered": (altered, "the backup's content is not what its manifest says"),
     "gone": (gone, "the backup does not count: there is no file"),
     "other rows": (other_rows, "the restored database has other rows than its manifest says"),
