@@ -182,7 +182,8 @@ class Administrator:
     def _command(self, verb: str, args: Mapping[str, object], secret: SecretRef | None, needed: bool) -> Command:
         own = self.secrets
         all_of = (*own, secret) if secret and needed else own
-        return store.calling(program(self.engine), verb, dict(args) | {"word": len(own)}, LIMIT, all_of or None)
+        words, brings = dict(args) | {"word": len(own)}, program(self.engine)
+        return store.step(self.engine, verb, words, LIMIT, all_of or None, brings=brings)
 
     async def ask(
         self, host: Host, args: Mapping[str, object], accounts: Sequence[SecretRef], secrets: Secrets

@@ -314,7 +314,7 @@ def _step(
     server = _item(database, [secret] if secret else [], maintenance=True) | {"wait": STEP_CONNECT_LIMIT} | known
     args = {"name": database.name, "server": server, "label": label} | names | dict(more or {})
     part = "ledger" if verb in ("ledger", "estimate") else "in_place" if placed else "swap"
-    return store.calling(_program(part), verb, args, timeout, told)
+    return store.step("mariadb", verb, args, timeout, told, brings=_program(part))
 
 
 _ALWAYS_BESIDE = ("ledger", "estimate", "room")

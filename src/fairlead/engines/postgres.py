@@ -270,7 +270,7 @@ def _step(
     known, told = store.secrets_of(_as_line(secret) if secret else None, database, opens=verb == "shadow")
     server = _item(database, maintenance=True, key=0) | {"wait": LOGIN_LIMIT} | known
     args = {"name": database.name, "server": server, "label": label} | names | dict(more or {})
-    return store.calling(f"{own}\n{store.part('postgres_swap')}", verb, args, timeout, told)
+    return store.step("postgres", verb, args, timeout, told, brings=f"{own}\n{store.part('postgres_swap')}")
 
 
 async def _tables(

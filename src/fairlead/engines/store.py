@@ -229,23 +229,16 @@ def step(
     args: Mapping[str, object],
     timeout: float,
     secret: SecretRef | tuple[SecretRef, ...] | None = None,
+    *,
+    brings: str = "",
 ) -> Command:
-    """One verb as a step's command: see `calling`."""
-    return calling(program(engine), verb, args, timeout, secret)
+    """One verb as a step's command. It may be run again from another machine, after an upgrade: it brings the program
+    that it was planned with.
 
-
-def calling(
-    text: str,
-    verb: str,
-    args: Mapping[str, object],
-    timeout: float,
-    secrets: SecretRef | tuple[SecretRef, ...] | None = None,
-) -> Command:
-    """One verb of a program's text, as a step's command. It may be run again from another machine, after an upgrade: it
-    brings the program that it was planned with.
+    `brings`: another program in its place.
     """
-    argv = (*PYTHON, text, verb, canonical(args))
-    return Command(argv=argv, stdin=secrets, timeout=timeout, several=verb.endswith("probe"))
+    argv = (*PYTHON, brings or program(engine), verb, canonical(args))
+    return Command(argv=argv, stdin=secret, timeout=timeout, several=verb.endswith("probe"))
 
 
 def probe(databases: Iterable[DatabaseSpec], label: str) -> Command:
