@@ -1400,6 +1400,27 @@ MUTATIONS = (
         ("faults/test_provision.py::test_everything_is_made_and_the_second_time_nothing_is_changed[postgres]",),
     ),
     Mutation(
+        "what an administrator types in keeps a password as the server likes",
+        "engines/postgres_admin.py",
+        """    told = ["set password_encryption = 'scram-sha-256';"]""",
+        """    told = []""",
+        ("faults/test_provision.py::test_the_statements_for_an_administrator_do_the_same[postgres]",),
+    ),
+    Mutation(
+        "an MD5 of a password is taken for one that opens every line of pg_hba.conf",
+        "engines/postgres_admin.remote",
+        """        return "md5" if kept == "md5" +""",
+        """        return "right" if kept == "md5" +""",
+        ("faults/test_provision.py::test_a_password_that_is_kept_as_md5_is_kept_anew_where_pg_hba_asks_for_scram",),
+    ),
+    Mutation(
+        "a name's carriage return is lost on the way to the client",
+        "engines/mariadb.remote",
+        """["--batch", "--binary-mode", "--skip-column-names"]""",
+        """["--batch", "--skip-column-names"]""",
+        ("engines/test_mariadb.py::test_rows_are_those_that_the_server_counts",),
+    ),
+    Mutation(
         "a database's name in a grant stands for others too",
         "engines/mariadb_admin.py",
         """    return re.sub(r"([_%\\\\])", r"\\\\\\1", value) + tail""",

@@ -981,7 +981,7 @@ def hexed(word: str) -> str:
     return f"x'{word.encode().hex()}'" if word else "''"
 
 
-@pytest.mark.parametrize("seed", some_long(range(8), {0}))
+@pytest.mark.parametrize("seed", some_long(range(8), {7}))  # 7 has a name with both signs of a line's end
 async def test_rows_are_those_that_the_server_counts(here: Place, server: MariaDB, seed: int) -> None:
     """Tables and columns with odd names, of text and of bytes, with values that look like a dump."""
     pick, sql = random.Random(seed), ""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support.box import FREE, OPEN, Box, Boxes, ended, says
-from support.provision import PASSWORDS, Ground, Maria, Postgres
+from support.provision import HBA, PASSWORDS, Ground, Maria, Postgres
 
 GO = ("db", "provision", "--yes")
 SUDO = 'shift 3; exec "$@"'
@@ -89,7 +89,6 @@ def test_the_maintenance_account_can_do_its_work(box: Box, ground: Ground) -> No
     says(box.run(*GO), 0, "0 changes; data 2/2")
 
 
-@pytest.mark.long
 def test_the_statements_for_an_administrator_do_the_same(box: Box, ground: Ground) -> None:
     group = ground.group()
     del group["admin"]
@@ -124,6 +123,21 @@ def test_a_changed_password_is_noticed_and_set(box: Box, ground: Ground) -> None
     assert "who still uses the old password of svc_crm" in told["plan"]["remarks"][0]
     assert ground.login("svc_crm", "another one", "mo_crm").stdout == "1\n"
     assert ground.login("svc_crm", PASSWORDS["CRM_PASS"], "mo_crm").returncode
+
+
+@pytest.mark.parametrize("server", [Postgres], indirect=True, ids=["postgres"])
+def test_a_password_that_is_kept_as_md5_is_kept_anew_where_pg_hba_asks_for_scram(box: Box, ground: Postgres) -> None:
+    made(box)
+    word = PASSWORDS["CRM_PASS"].replace("'", "''")
+    ground.sql(f"set password_encryption = md5; alter role svc_crm password E'{word.replace(chr(92), chr(92) * 2)}'")
+    assert ground.login("svc_crm", PASSWORDS["CRM_PASS"], "mo_crm").returncode
+    ground.hba(HBA.replace("scram-sha-256", "md5"))
+    says(box.run(*GO), 0, "0 changes; data 2/2")
+    ground.hba(HBA)
+    told = made(box)
+    assert (told["changes"], told["plan"]["steps"][0]["id"], told["plan"]["remarks"]) == (1, "db-crm.password", [])
+    assert "keep the password of svc_crm as SCRAM-SHA-256" in told["plan"]["steps"][0]["title"]
+    assert ground.login("svc_crm", PASSWORDS["CRM_PASS"], "mo_crm").stdout == "1\n"
 
 
 def test_what_an_account_may_too_much_is_said_and_taken_with_consent(box: Box, ground: Ground) -> None:

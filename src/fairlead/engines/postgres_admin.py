@@ -86,7 +86,8 @@ def _create(database: DatabaseSpec, template: str) -> str:
 
 def script(wish: Wish) -> tuple[str, ...]:
     """The same as statements for an administrator to type into psql, without passwords; run twice they do it once."""
-    told = []
+    # A server may keep an MD5 of a password that comes as text, and pg_hba.conf lets nobody in with that.
+    told = ["set password_encryption = 'scram-sha-256';"]
     for account in _accounts(wish):
         more = "" if account.service else " createdb"
         making = f"create role {_name(account.user)} login{more} password '<{account.secret.name}>'"
@@ -226,7 +227,10 @@ class _Making(Making):
             return
         if not role["LOGIN"]:
             self.problem(subject, f"{user} may not log in", f"ALTER ROLE {_name(user)} LOGIN, if it is to")
-        if role["password"] != "right":  # noqa: S105 - a word of ours
+        if role["password"] == "md5" and self._asks_scram(account, role):  # noqa: S105 - a word of ours
+            title, sql = f"keep the password of {user} as SCRAM-SHA-256", _password_sql(user, role["expired"])
+            self.add("password", subject, title, sql, account.secret, new=False)
+        elif role["password"] not in ("right", "md5"):
             warns = (f"who still uses the old password of {user} cannot log in any more",)
             title, sql = f"set the password of {user} to {account.secret.name}", _password_sql(user, role["expired"])
             self.add("password", subject, title, sql, account.secret, new=False, warns=warns)
@@ -235,6 +239,16 @@ class _Making(Making):
             self.problem(subject, f"the password of {user} has expired", hint)
         if account.service:
             self._too_much(account, role)
+
+    def _asks_scram(self, account: Account, role: Mapping[str, Any]) -> bool:
+        """Whether a line of pg_hba.conf asks this account for what an MD5 of its password cannot answer."""
+        mine = sharing(self._database_of(account), self.wish.databases) if account.service else self.wish.chosen
+        logins = [((one.database, account.user), client) for one in mine for client in self.wish.group.clients]
+        lines = [self._line(login, role["member"], client) for login, client in logins]
+        return any(line is not None and line.method == "scram-sha-256" for line in lines)
+
+    def _line(self, login: tuple[str, str], groups: Sequence[str], client: str) -> Rule | None:
+        return first_match(self._rules, login, groups, (client, self.wish.group.tls))
 
     def _too_much(self, account: Account, role: Mapping[str, Any]) -> None:
         subject, user, attributes = account.subject, account.user, [word for word in ATTRIBUTES if role[word]]
@@ -315,7 +329,7 @@ class _Making(Making):
         """What pg_hba.conf says to a login into a database as a user; where that cannot be judged, trying will show."""
         database, user = login
         try:
-            rule = first_match(self._rules, login, groups, (client, self.wish.group.tls))
+            rule = self._line(login, groups, client)
         except LookupError:
             return
         line = _hba_line(self.wish, line_for or database, user, client)
