@@ -755,6 +755,20 @@ MUTATIONS = (
         ("run/test_watch.py::test_what_is_counted",),
     ),
     Mutation(
+        "a patch is put in place without a look at what it led to",
+        "strategies/release.py",
+        """        "do": sent.do.model_copy(update={"then": named.do.command}),""",
+        """        "do": sent.do.model_copy(update={"then": shell(f"mv -T {sent.do.to} {service.path}/releases/{new}")}),""",
+        ("strategies/test_release.py",),
+    ),
+    Mutation(
+        "what a patch has put in place stays on the way back",
+        "strategies/release.py",
+        """        "undo": shell(_UNSTAGE + _EMPTIED, service.path""",
+        """        "undo": shell(_REMOVE_UPLOAD + _EMPTIED, service.path""",
+        ("strategies/test_release.py",),
+    ),
+    Mutation(
         "an upload whose rsync hung up counts as lost",
         "journal/target.py",
         "for pause in (0.0, *PATIENCE) if result.code else ():",

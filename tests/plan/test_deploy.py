@@ -19,7 +19,13 @@ World = Any
 
 
 def staged(service: str) -> list[str]:
+    """For the first time."""
     return [f"{service}: upload {service.upper()}", f"{service}: put releases/{service.upper()} in place"]
+
+
+def patched(service: str) -> list[str]:
+    """After a release that differs little."""
+    return [f"{service}: upload {service.upper()} and put it in place"]
 
 
 def titles(plan: Plan) -> list[str]:
@@ -80,13 +86,13 @@ ROWS: dict[str, tuple[Callable[[World], Awaitable[None]], dict[str, str], list[s
     "a new version of all": (
         all_v1,
         ALL,
-        ["back up crm", "back up games", *staged("api"), *staged("web"), *staged("games"), *SWITCHES],
+        ["back up crm", "back up games", *patched("api"), *patched("web"), *patched("games"), *SWITCHES],
         {"services": ["site"], "databases": ["unused"], "hosts": ["spare"]},
     ),
     "one service, without databases": (
         all_v1,
         {"web": "v2"},
-        [*staged("web"), "web: switch to WEB"],
+        [*patched("web"), "web: switch to WEB"],
         {
             "services": ["api", "games", "site"],
             "databases": ["crm", "games", "unused"],
@@ -97,7 +103,7 @@ ROWS: dict[str, tuple[Callable[[World], Awaitable[None]], dict[str, str], list[s
     "what is live already is left out": (
         web_is_new_already,
         {"api": "v2", "web": "v2"},
-        ["back up crm", *staged("api"), "api: switch to API"],
+        ["back up crm", *patched("api"), "api: switch to API"],
         {"services": ["web", "games", "site"], "databases": ["games", "unused"]},
     ),
     "all is live already": (
@@ -109,13 +115,13 @@ ROWS: dict[str, tuple[Callable[[World], Awaitable[None]], dict[str, str], list[s
     "in the order of what depends on what": (
         all_v1,
         {"games": "v2", "api": "v2"},
-        ["back up crm", "back up games", *staged("api"), *staged("games"), SWITCHES[0], SWITCHES[2]],
+        ["back up crm", "back up games", *patched("api"), *patched("games"), SWITCHES[0], SWITCHES[2]],
         {"services": ["web", "site"]},
     ),
     "a migration that cannot be undone": (
         migrating,
         {"api": "v2"},
-        ["back up crm", *staged("api"), "crm: back up once more", "api: migrate crm", "api: switch to API"],
+        ["back up crm", *patched("api"), "crm: back up once more", "api: migrate crm", "api: switch to API"],
         {
             "remarks": [
                 "the way back takes back the data of crm once the migration has begun; what was written since is kept"
@@ -125,19 +131,19 @@ ROWS: dict[str, tuple[Callable[[World], Awaitable[None]], dict[str, str], list[s
     "maintenance": (
         waiting,
         {"api": "v2"},
-        ["back up crm", *staged("api"), "api: enter maintenance", "api: switch to API", "api: leave maintenance"],
+        ["back up crm", *patched("api"), "api: enter maintenance", "api: switch to API", "api: leave maintenance"],
         {},
     ),
     "old releases go last": (
         keeping_one,
         {"api": "v2", "web": "v2"},
-        ["back up crm", *staged("api"), *staged("web"), *SWITCHES[:2], "web: delete old releases OLD"],
+        ["back up crm", *patched("api"), *patched("web"), *SWITCHES[:2], "web: delete old releases OLD"],
         {},
     ),
     "a database on a server": (
         on_a_server,
         {"web": "v2"},
-        ["back up mo_forum", *staged("web"), "web: switch to WEB"],
+        ["back up mo_forum", *patched("web"), "web: switch to WEB"],
         {"remarks": [DATA_REMARK]},
     ),
 }

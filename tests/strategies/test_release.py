@@ -231,6 +231,8 @@ def spoil(here: World, word: str, new: str) -> str:
     """Bring one step's ground from `after` to between; returns what its probe has to say then."""
     if word == "upload":
         (here.place / f"releases/.part-{new}/VERSION").write_text("torn")
+    elif word == "release":
+        (here.place / f"releases/{new}").rename(here.place / f"releases/.part-{new}")
     elif word == "migrate":
         (here.home / "schema").write_text("1\n")
     elif word == "switch":
@@ -241,28 +243,34 @@ def spoil(here: World, word: str, new: str) -> str:
     return "between"
 
 
-@pytest.mark.parametrize("old", [True, False], ids=["after an old release", "for the first time"])
+@pytest.mark.parametrize("old", ["linked", "not linked", ""], ids=["as a patch", "after an old release", "first"])
 @pytest.mark.parametrize("word", WORDS)
-async def test_each_step_from_everywhere_do_and_undo_each_twice(tmp_path: Path, word: str, old: bool) -> None:
+async def test_each_step_from_everywhere_do_and_undo_each_twice(tmp_path: Path, word: str, old: str) -> None:
     spec = service(migrations=migrations(), maintenance=MaintenanceSpec(page="wait.html"), shared=("uploads/",))
     async with world(tmp_path, spec) as here:
         if old:
             await here.deploy("v1")
             (here.home / "schema").unlink()
+        if old == "not linked":  # whoever else may write to a release could change it through the link
+            (here.place / "current/VERSION").chmod(0o664)
         steps = await here.steps("v2")
         if not old and word.startswith("maintenance"):
             assert word not in by_word(steps), "nobody is there yet who would have to wait"
             return
+        if old == "linked" and word == "upload":
+            assert word not in by_word(steps), "what is little is sent and put in place in one step"
+            return
+        alone = word == "release" and old != "linked"
         new, step = release.release_id((await here.build("v2")).tree), by_word(steps)[word]
         async with here.run(steps) as (session, runner):
             for earlier in steps[: steps.index(step)]:
                 await runner.forward(earlier, alone=True)
             assert await runner.probe(step) == "before"
-            for what, then in WAYS[: 4 if word == "release" else 5]:
+            for what, then in WAYS[: 4 if alone else 5]:
                 done = await session.change(step, what, alone=True)  # type: ignore[arg-type]
                 assert done.rc == 0, done.output
                 assert await runner.probe(step) == then, f"after {what}"
-            if word == "release":  # what it is made of is gone now, and has to be uploaded again
+            if alone:  # what it is made of is gone now, and has to be uploaded again
                 return
             says = spoil(here, word, new)
             assert await runner.probe(step) == says
@@ -355,6 +363,23 @@ async def test_what_arrived_otherwise_is_not_put_in_place(tmp_path: Path) -> Non
         assert done.rc != 0
         assert "is not what was sent" in done.output
         assert not [path for path in here.place.glob("releases/*") if not path.name.startswith(".part-")]
+
+
+async def test_a_patch_that_leads_elsewhere_is_not_put_in_place(tmp_path: Path) -> None:
+    """Somebody writes into the old release after it was looked at: the links lead to what they wrote."""
+    async with world(tmp_path) as here:
+        await here.deploy("v1")
+        old, new = (here.place / "current").resolve(), release.release_id((await here.build("v2")).tree)
+        steps = by_word(await here.steps("v2"))
+        assert isinstance(steps["release"].do, Upload) and steps["release"].do.then
+        (old / "run.sh").write_text("somebody else's\n")
+        async with here.run(steps.values()) as (session, runner):
+            done = await session.change(steps["release"], "do", alone=True)
+            assert (done.rc, await runner.probe(steps["release"])) == (1, "between")
+            assert "is not what was sent" in done.output
+            assert {path.name for path in here.place.glob("releases/*/")} == {f".part-{new}", old.name}
+            assert (await session.change(steps["release"], "undo", alone=True)).rc == 0
+            assert await runner.probe(steps["release"]) == "before"
 
 
 @pytest.mark.parametrize(

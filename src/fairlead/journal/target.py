@@ -76,12 +76,15 @@ sync "$1/.$2.$$" && mv -f "$1/.$2.$$" "$1/$2" && sync "$1" && echo 'fl1 ok'"""
 
 # What is to be other is removed first: it is a link to the file that is live.
 _PATCH = (
-    """set -e; to=$1 from=$2; shift 2; mkdir -p -- "$(dirname -- "$to")"
-rm -rf -- "$to"; cp -a -l -T -- "$from" "$to"; cd -- "$to"; rm -rf -- "$@"
+    """set -e; to=$1 from=$2 then=$3; shift 3; mkdir -p -- "$(dirname -- "$to")"
+rm -rf -- "$to"; cp -a -l -T -- "$from" "$to"
+(cd -- "$to"; rm -rf -- "$@"
 find . -name """
     + BYTECODE
     + """ -prune -exec rm -rf -- {} +
-exec tar -x -o -m -p -f -"""
+exec tar -x -o -m -p -f -)
+exec sh -c "$then"
+"""
 )
 
 
@@ -396,7 +399,8 @@ def _unpacking(source: Path, upload: Upload, patch: Patch | None) -> tuple[Comma
     sends = (*patch.sends, *(name for name in (IDENTITY_FILE,) if (source / name).is_file()))
     # As ./NAME: a name may begin with `-`.
     others = (f"./{path}" for path in (*sends, *patch.drops))
-    return shell(_PATCH, upload.to, upload.link_from, *others), pack(source, sends)
+    then = shlex.join(upload.then.argv) if upload.then else ":"
+    return shell(_PATCH, upload.to, upload.link_from, then, *others), pack(source, sends)
 
 
 def _in_folder(command: Command) -> tuple[str, ...]:

@@ -67,6 +67,8 @@ class Upload(Model):
     """Bytes."""
     patch: Patch | None = None
     """What is sent when all else is linked from `link_from`; None = the copying finds out."""
+    then: Command | None = None
+    """Run on the host once all of a patch is there, in the same trip."""
     by: Literal["", "tar"] = ""
     """tar: as one stream, because the host has no rsync; empty = as the connection copies best."""
 

@@ -97,7 +97,6 @@ _REMOVE_UPLOAD = (
     + """\
 cd -- "$1" 2>/dev/null || exit 0
 gone "releases/.part-$2" || exit 1
-shift 2; empty "$@"
 """
 )
 _COMMIT = (
@@ -117,6 +116,11 @@ sync -f releases
 mv -T -- "releases/.part-$id" "releases/$id"; sync releases
 """
 )
+# What is sent is small then, so what a connection that broke has left of it is sent again, all of it.
+_STAGED = """\
+cd -- "$1" 2>/dev/null || { echo before; exit 0; }
+if [ -d "releases/$2" ]; then echo after; elif [ -e "releases/.part-$2" ]; then echo between; else echo before; fi
+"""
 _COMMITTED = '[ -d "$1/releases/$2" ] && echo after || echo before'
 _UNCOMMIT = (
     _DELETE
@@ -124,9 +128,10 @@ _UNCOMMIT = (
 cd -- "$1" 2>/dev/null || exit 0
 case $(readlink current) in "releases/$2") echo "releases/$2 is live and stays" >&2; exit 1;; esac
 gone "releases/$2" && rm -f -- "releases/$2.tree" || exit 1
-shift 2; empty "$@"
 """
 )
+_UNSTAGE = _UNCOMMIT + 'gone "releases/.part-$2" || exit 1\n'
+_EMPTIED = 'shift 2; empty "$@"\n'
 # Whatever needs room on the disk is made before anything is moved. Names of releases have one length, and `<>` writes
 # over what is there: so a disk that filled up meanwhile does not keep the way back from being marked.
 _MARKED_SWITCHING = """\
@@ -369,8 +374,7 @@ def steps(service: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> tup
     migrations = {m.phase: migrate(service, m, f"{service.path}/releases/{new}") for m in (service.migrations,) if m}
     waiting = service if found.current else service.model_copy(update={"maintenance": None})  # nobody is there yet
     return (
-        upload(service, tree, found),
-        commit(service, host, tree, found),
+        *staging(service, host, tree, found),
         *maintenance(waiting, host, new, on=True),
         *(one for phase, one in migrations.items() if phase == "before"),
         switch(service, host, new, found.current).model_copy(update={"warns": written_to(service, found)}),
@@ -460,6 +464,22 @@ def step(service: ServiceSpec, word: str, title: str, phase: Phase, **more: obje
     )
 
 
+def staging(service: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> tuple[Step, ...]:
+    """Send the tree, and prove what arrived and give it its name: in one trip, and so one step, where it is a patch."""
+    sent, named, new = upload(service, tree, found), commit(service, host, tree, found), release_id(tree)
+    if not isinstance(sent.do, Upload) or not isinstance(named.do, Run) or sent.do.patch is None:
+        return sent, named
+    both = {
+        "title": f"{service.name}: upload {new} and put it in place",
+        "do": sent.do.model_copy(update={"then": named.do.command}),
+        "probe": shell(_STAGED, service.path, new),
+        "undo": shell(_UNSTAGE + _EMPTIED, service.path, new, *_made(service, found), timeout=300),
+        "shows": (*sent.shows, *named.shows),
+        "shows_back": (*named.shows_back, *sent.shows_back),
+    }
+    return (named.model_copy(update=both),)
+
+
 def upload(service: ServiceSpec, tree: Tree, found: Found) -> Step:
     """Send the tree to a folder beside the releases; nothing live is touched."""
     new, link = release_id(tree), _may_link(service, found)
@@ -473,7 +493,7 @@ def upload(service: ServiceSpec, tree: Tree, found: Found) -> Step:
         by="" if found.rsync else "tar",
     )
     probe = shell(_UPLOADED, service.path, new, tree.hash, timeout=300)
-    undo = shell(_REMOVE_UPLOAD, service.path, new, *_made(service, found), timeout=300)
+    undo = shell(_REMOVE_UPLOAD + _EMPTIED, service.path, new, *_made(service, found), timeout=300)
     return step(
         service,
         "upload",
@@ -531,7 +551,7 @@ def commit(service: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> St
         "stage",
         do=Run(command=shell(_COMMIT, service.path, new, tree.hash, own, *service.shared, timeout=300)),
         probe=shell(_COMMITTED, service.path, new),
-        undo=shell(_UNCOMMIT, service.path, new, *_made(service, found), timeout=300),
+        undo=shell(_UNCOMMIT + _EMPTIED, service.path, new, *_made(service, found), timeout=300),
         shows=(
             f"compare the SHA-256 of every file, mode and link with {tree.hash[:ID_LENGTH]}",
             *([own] if service.owner else []),
