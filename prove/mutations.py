@@ -758,7 +758,7 @@ MUTATIONS = (
         "a patch is put in place without a look at what it led to",
         "strategies/release.py",
         """        "do": sent.do.model_copy(update={"then": named.do.command}),""",
-        """        "do": sent.do.model_copy(update={"then": shell(f"cd {service.path}/releases; mv .part-* {new}")}),""",
+        """        "do": sent.do.model_copy(update={"then": shell(f"cd {service.path}/releases;mv .part-* {new}")}),""",
         ("strategies/test_release.py",),
     ),
     Mutation(
