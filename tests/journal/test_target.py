@@ -71,8 +71,8 @@ async def test_nothing_there_yet(host: WatchedHost) -> None:
 
 async def test_a_run_from_its_beginning_to_its_end(host: WatchedHost, home: Path) -> None:
     target = Target(host, "prod")
-    sha = await target.store('{"plan":"ü"}'.encode())
-    got = await target.acquire("new", "n1", 30, "r1", "Anna Berg")
+    plan = '{"plan":"ü"}'.encode()
+    got, _ = await target.begin(plan, "n1", 30, "r1", "Anna Berg")
     assert (got.token, got.run, got.fresh) == (1, "r1", True)
     assert abs(got.now - time.time()) < 3
     assert (await target.raise_fence(1)).signals == 0
@@ -91,7 +91,7 @@ async def test_a_run_from_its_beginning_to_its_end(host: WatchedHost, home: Path
     assert 25 < state.lease_left <= 30
     assert state.receipts == (Receipt(token=1, step="a.b", attempt=1, rc=3, at=done.now),)
     assert [line.seq for line in read_record(state.record)] == [1, 2]
-    assert await target.plan(sha) == '{"plan":"ü"}'.encode()
+    assert await target.plan(sha256(plan)) == plan
     await target.release(1, "r1", True)
     state = await target.read("r1")
     assert (state.run, state.status, state.lease_left, state.record) == ("-", "free", 0, LINE + NEXT)
@@ -320,7 +320,8 @@ async def test_what_is_safe_is_asked_again(held: Target, host: WatchedHost, sile
     await held.raise_fence(1)
     await held.append(1, "r1", 30, LINE)
     await held.renew(1, "r1", 30)
-    assert await held.plan(await held.store(b"plan")) == b"plan"
+    again, raised = await held.begin(b"plan", "n1", 30, "r1", "anna")
+    assert (again.token, again.fresh, raised, await held.plan(sha256(b"plan"))) == (1, False, True, b"plan")
     state = await held.read()
     assert state.record == LINE * 2
     assert len(read_record(state.record)) == 1

@@ -26,27 +26,29 @@ unit() { # NUMBER COMMAND: what systemd has made of the unit's file; `-` = it do
   said "$2"; state=$(printf '%s\n' "$said" | sed -n 's/^LoadState=//p')
   printf 'unit %s %s %s\n' "$1" "${state:--}" "$(printf %s "$said" | tr '\n' ' ')"
 }
+needs() {
+  need find      find . -maxdepth 0 -printf x
+  need sort      sh -c 'printf "b\0a\0" | sort -z'
+  need xargs     sh -c 'printf "x\0" | xargs -0 -r true'
+  need sha256sum sha256sum -z /dev/null
+  need mv        sh -c 'mv --help | grep -e --no-target-directory'
+  need stat      stat -f -c %T /
+  need sync      sh -c 'sync --help | grep -e --data'
+  need readlink  readlink -f /
+  need tar       sh -c 'tar --version | grep GNU'
+  need base64    base64 /dev/null
+  need setsid    sh -c 'command -v setsid || perl -e "use POSIX"'
+  need lock      sh -c 'command -v flock || perl -e "use Fcntl"'
+  need proc      test -r /proc/self/stat
+  for program in $1; do case $program in
+    python3) need python3 python3 -c 'import sys, sqlite3; sys.exit(sys.version_info < (3, 7))';;
+    *) need "$program" sh -c 'command -v "$0"' "$program";;
+  esac; done
+}
 has() { command -v -- "$2" >/dev/null || printf 'has %s no\n' "$1"; }
 rules() { sudo -n -l 2>/dev/null | while IFS= read -r line; do printf 'rule %s\n' "$line"; done; }
 clock
-need find      find . -maxdepth 0 -printf x
-need sort      sh -c 'printf "b\0a\0" | sort -z'
-need xargs     sh -c 'printf "x\0" | xargs -0 -r true'
-need sha256sum sha256sum -z /dev/null
-need mv        sh -c 'mv --help | grep -e --no-target-directory'
-need stat      stat -f -c %T /
-need sync      sh -c 'sync --help | grep -e --data'
-need readlink  readlink -f /
-need tar       sh -c 'tar --version | grep GNU'
-need base64    base64 /dev/null
-need setsid    sh -c 'command -v setsid || perl -e "use POSIX"'
-need lock      sh -c 'command -v flock || perl -e "use Fcntl"'
-need proc      test -r /proc/self/stat
-for program in $1; do case $program in
-  python3) need python3 python3 -c 'import sys, sqlite3; sys.exit(sys.version_info < (3, 7))';;
-  *) need "$program" sh -c 'command -v "$0"' "$program";;
-esac; done
-shift
+needs "$1" & shift  # every line is short enough to come whole
 before=$(date +%s.%N); said=$(timeout 10 "${SHELL:-sh}" -lc : 2>/dev/null); after=$(date +%s.%N)
 printf 'login %s %s %s\n' "$before" "$after" "${#said}"
 printf 'load %s %s\n' "$(cut -d ' ' -f 1 /proc/loadavg)" "$(nproc)"
@@ -58,4 +60,4 @@ while [ $# -gt 1 ]; do
   number=$((number + 1)); shift 2
 done
 [ -z "$asks" ] || rules
-clock; echo whole
+wait; clock; echo whole

@@ -121,7 +121,7 @@ class Target:
         return read_acquired(await self._surely("acquire", *words))
 
     async def begin(self, plan: bytes, nonce: str, ttl: int, run: str, who: str) -> tuple[Acquired, bool]:
-        """`store` the plan, `acquire` the lock for a new run and `raise_fence` with its token, in one trip.
+        """Keep the plan, `acquire` the lock for a new run and `raise_fence` with its token, in one trip.
 
         Returns what `acquire` would, and whether the fence was raised: where it was not, asking for it tells why.
         Raises as `acquire`.
@@ -259,14 +259,8 @@ class Target:
         words = (_word(run),) if run else ()
         return read_state(await self._surely("read", *words, allow=("none",)))
 
-    async def store(self, data: bytes) -> str:
-        """Keep a text on the account, such as a plan; returns its SHA-256, by which `plan` gives it back."""
-        name = sha256(data)
-        await self._surely("store", name, len(data), stdin=data)
-        return name
-
     async def plan(self, sha: str) -> bytes | None:
-        """Give back what was stored; None where there is none. Raises `Damaged` when it is not what was stored."""
+        """The plan of this SHA-256 that a run began with; None where there is none. Raises `Damaged` for another."""
         answer = await self._surely("plan", _word(sha), allow=("none",))
         if answer.word == "none":
             return None
