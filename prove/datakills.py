@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 
 from prove.estate import descendants, standing
 from prove.planted import Planted, found
@@ -38,9 +39,11 @@ WORDS = {
 VICTIMS = ("operator", "family", "server", "both")
 MOMENTS = {"backup": "", "restore": '"db-crm.swap"', "undo": '"db-crm.unswap"'}
 """What the record says when the step that moves the data has begun."""
-REACH = {"sqlite": 0.2, "mariadb": 0.6, "postgres": 0.6}
+NOTES = {"restore": '"state": "swapping"', "undo": '"state": "unswapping"'}
+"""What a note beside a file says while its content moves, which it does in a fraction of its step's time."""
+REACH = {"sqlite": 0.1, "mariadb": 0.6, "postgres": 0.6}
 """Seconds from there on within which a blow falls: about as long as the data moves, else most would come too late."""
-ROWS = 4000
+ROWS = {"sqlite": 30_000, "mariadb": 4000, "postgres": 4000}
 LEASE = 10
 """Seconds that a resume waits for after a kill; on a machine so busy that nothing is heard for so long, runs halt."""
 BUDGET = 90 * 60.0
@@ -153,7 +156,7 @@ def work(engine: str, todo: queue.SimpleQueue[Blow], wanted: int, tally: Tally, 
     """Play rounds on one estate; one that was found broken is given up for a new one."""
     while tally.tried < wanted and time.monotonic() < tally.began + BUDGET:
         try:
-            with standing(Ground(engine, rows=ROWS, lease=LEASE)) as ground:
+            with standing(Ground(engine, rows=ROWS[engine], lease=LEASE)) as ground:
                 stage = Stage(ground, tally, seed)
                 while tally.tried < wanted and time.monotonic() < tally.began + BUDGET:
                     if not stage.play(todo.get_nowait()):
@@ -170,7 +173,7 @@ def work(engine: str, todo: queue.SimpleQueue[Blow], wanted: int, tally: Tally, 
 def trial(engine: str, environ: Mapping[str, str], seed: int) -> list[str]:
     """Kills of the operator, and mostly of what is at work on the host too, in restores, until something is wrong."""
     tally = Tally()
-    with standing(Ground(engine, rows=ROWS, lease=LEASE, environ=environ)) as ground:
+    with standing(Ground(engine, rows=ROWS[engine], lease=LEASE, environ=environ)) as ground:
         stage = Stage(ground, tally, seed)
         for blow in islice(blows_of(engine, 1000, seed), TRIES):
             moves = blow.number % 4 > 0
@@ -230,16 +233,18 @@ class Stage:
         process = ground.box.operator.start(*WORDS[blow.act])
         word = MOMENTS[blow.act]
         if blow.in_the_move and word:
-            while process.poll() is None and word not in self._said_since(there):
-                time.sleep(0.005)
+            while process.poll() is None and not self._moves(blow.act, there):
+                time.sleep(0.002)
             time.sleep(blow.moment * REACH[ground.engine])
         else:
             time.sleep(blow.moment * self.took[blow.act])
         hit = process.poll() is None
+        # Asked now: once the operator is gone it may be somebody else's child.
+        far = [] if self._has_server else self.ground.box.sshd.running("python3")
         if hit and blow.victim != "server":
             _kill(process.pid, family=blow.victim != "operator")
         if blow.victim in ("server", "both"):
-            self._kill_far(blow.away)
+            self._kill_far(blow.away, far)
         out, err = process.communicate(timeout=170)
         self.told = Told(process.returncode, out, err)
         self.begun = '"kind":"run"' in self._said_since(there)  # from its first line on a run is led to its end
@@ -249,10 +254,20 @@ class Stage:
             shutil.rmtree(ground.box.operator.home)
         return hit, self._open()
 
-    def _kill_far(self, away: float) -> None:
+    @property
+    def _has_server(self) -> bool:
+        return isinstance(self.ground.place, Maria | Postgres)
+
+    def _moves(self, act: str, there: set[str]) -> bool:
+        """The data is being exchanged now, or will be in a moment."""
+        if self._has_server:
+            return MOMENTS[act] in self._said_since(there)
+        return any(NOTES[act] in _text(note) for note in (self.ground.box.home / "data").glob("*.json"))
+
+    def _kill_far(self, away: float, far: list[int]) -> None:
         place = self.ground.place
         if not isinstance(place, Maria | Postgres):
-            for pid in self.ground.box.sshd.running("python3"):
+            for pid in far:
                 _kill(pid, family=True)
             return
         _kill(place.server.process.pid, family=True)
@@ -353,6 +368,13 @@ class Stage:
             again = f"python -m prove datakills --seed {self.seed} --only {blow.number}"
             self.tally.failures.append(f"{blow}: {'; '.join(self.wrong[:4])}; `{again}`")
         return not self.wrong
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
 
 
 def _kill(pid: int, *, family: bool) -> None:

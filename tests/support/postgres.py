@@ -95,6 +95,13 @@ class Postgres:
         return (self.folder / "log").read_text(errors="replace")
 
     def start(self, *options: str, wait: bool = True) -> None:
+        """Start it; after a kill -9 its old processes may take a while to notice, and it refuses to start meanwhile."""
+        end = time.monotonic() + 30
+        while not self._started(*options, wait=wait):
+            assert "pre-existing shared memory block" in self.log[-800:] and time.monotonic() < end, self.log[-800:]
+            time.sleep(0.1)
+
+    def _started(self, *options: str, wait: bool) -> bool:
         given = ("listen_addresses=127.0.0.1", "fsync=off", "full_page_writes=off", "log_connections=on")
         ssl = ("ssl=on", f"ssl_cert_file={self.data}/server.crt", f"ssl_key_file={self.data}/server.key")
         words = [
@@ -114,8 +121,11 @@ class Postgres:
             )
         end = time.monotonic() + 30
         while wait and subprocess.run(["pg_isready", "-q", "-h", str(self.data), "-p", str(self.port)]).returncode:
-            assert time.monotonic() < end and self.process.poll() is None, self.log[-800:]
+            if self.process.poll() is not None:
+                return False
+            assert time.monotonic() < end, self.log[-800:]
             time.sleep(0.02)
+        return True
 
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """End it, at once unless `how` says otherwise."""
