@@ -524,7 +524,8 @@ async def test_the_grants_of_the_how_to_are_enough(here: Place, server: MariaDB)
     server.create("crm", RICH)
     server.sql(
         f"create or replace user keeper@'%' identified by '{PASSWORDS[ROOT]}'; grant all on `mo\\_%`.* to keeper@'%'; "
-        "grant select on mysql.proc to keeper@'%'; grant set user on *.* to keeper@'%'"
+        "grant select on mysql.proc to keeper@'%'; "
+        "grant set user, process, connection admin on *.* to keeper@'%'"
     )
     keeper = MaintenanceAccount(user="keeper", password=SecretRef(name=ROOT))
     made = await one_backup(here, server.spec(maintenance=keeper))

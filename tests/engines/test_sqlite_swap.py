@@ -534,6 +534,7 @@ async def test_a_killed_swap_goes_on_or_back(here: Place, wal: bool, what: str, 
                 sees.add(await word(here, "swap"))
                 await well(here, SWAP if then == "do" else UNDO["swap"])
                 where = (kept(here), live(here)) if then == "do" else (live(here), shadow(here))
+                assert not list(live(here).parent.glob("*__*-journal")), f"one file is not all of it: {at}"
                 assert "another" in marks(*where), f"a row is lost: {at}"
                 on(live(here), "delete from people where name = 'another'")
                 assert (await words(here)) == ("after", "after" if then == "do" else "before")
@@ -756,6 +757,27 @@ async def test_a_shadow_that_was_spoilt_meanwhile_is_not_swapped_in(here: Place)
     damaged_below(shadow(here))
     assert "corrupt" in await refused(here, SWAP)
     assert (content(live(here)), listed(here)) == (new, ["crm.db", "crm.db__new"])
+
+
+@pytest.mark.parametrize("which", [kept, shadow])
+async def test_what_a_killed_run_began_to_write_beside_it_is_taken_back(here: Place, which: Callable[..., Path]) -> None:
+    """Whoever only reads such a file cannot take it back, and a copy of it alone would be torn."""
+    await ready(here)
+    if which is kept:
+        await well(here, SWAP)
+    file = which(here)
+    then = content(file)
+    writes = "import os, sqlite3, sys; d = sqlite3.connect(sys.argv[1], isolation_level=None); "
+    writes += "d.execute('pragma cache_size = 1'); d.execute('begin immediate'); "
+    writes += "d.execute('create table big as with n(i) as (select 1 union all select i + 1 from n limit 9000) "
+    writes += "select i from n'); "
+    subprocess.run([sys.executable, "-c", writes + "os.kill(os.getpid(), 9)", file], check=False)
+    assert file.with_name(file.name + "-journal").exists()
+    with pytest.raises(sqlite3.OperationalError), closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
+        db.execute("select * from people")
+    await well(here, SWAP if which is kept else UNDO["swap"])
+    assert not file.with_name(file.name + "-journal").exists()
+    assert content(file) == then
 
 
 async def test_a_mark_that_no_note_explains_is_not_overlooked(here: Place) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -100,6 +101,27 @@ def test_the_statements_for_an_administrator_do_the_same(box: Box, ground: Groun
         ground.script(told.out)
     use(box, ground.group(), **{name: f"<{name}>" for name in ("CRM_PASS", "SHOP_PASS", "KEEPER_PASS")})
     says(box.run(*GO), 0, "0 changes; data 2/2")
+
+
+@pytest.mark.parametrize("server", [Maria], indirect=True, ids=["mariadb"])
+def test_the_maintenance_account_may_end_who_does_nothing_and_is_in_the_way(box: Box, ground: Maria) -> None:
+    made(box)
+    ground.fill("crm")
+    says(box.run("db", "backup", "crm"), 0, "1/1 databases backed up")
+    ground.login("svc_crm", PASSWORDS["CRM_PASS"], "mo_crm", "delete from people")
+    file = ground.folder / "client.cnf"  # as that login has left it
+    words = ["mariadb", f"--defaults-file={file}", "--batch", "--unbuffered", "--skip-column-names", "mo_crm"]
+    idle = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert idle.stdin and idle.stdout
+    try:
+        idle.stdin.write("begin; select 'holds', count(*) from people;\n")
+        idle.stdin.flush()
+        assert idle.stdout.readline().startswith("holds")
+        says(box.run("db", "restore", "crm", "--yes", "--end-blockers"), 0, "is done")
+    finally:
+        idle.kill()
+        idle.communicate()
+    assert ground.login("svc_crm", PASSWORDS["CRM_PASS"], "mo_crm", "select count(*) from people").stdout == "2\n"
 
 
 @pytest.mark.long

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
 import pytest
 
-from support.box import FREE, Box, Boxes, ended, says
+from support.box import FREE, Box, Boxes, ended, in_place, release, says
 
-HOW = [("rsync", "rsync"), ("tar", "tar"), ("what differs", "tar")]
+HOW = [("rsync", "rsync"), ("tar", "tar"), ("what differs", "tar"), ("docroot", "rsync"), ("docroot, tar", "tar")]
 RECEIVES = {"rsync": "case $* in *--server*) ;; *)", "tar": "case $* in *-x*) ;; *)"}
 """Called otherwise, a program is only looked at."""
 FEED = 'stdbuf -o0 head -c 200000; : >"$HOME/mark"; while [ -e "$HOME" ]; do sleep 0.1; done'
@@ -24,7 +25,8 @@ def shim(program: str, script: str) -> str:
 
 def sent(boxes: Boxes, how: str) -> Box:
     """Where a release that differs much goes by this program, or one that differs little does."""
-    box = boxes(sshd={"lacks": ("rsync",) if how == "tar" else ()})
+    service = in_place() if "docroot" in how else release()
+    box = boxes(sshd={"lacks": ("rsync",) if how.endswith("tar") else ()}, service=service)
     if how != "what differs":
         box.write_much()
     return box
@@ -62,3 +64,13 @@ def test_far_side_ends_in_the_middle_and_all_is_as_it_was(boxes: Boxes, how: str
     says(told, 3, "upload")
     assert ("exit code 137 (signal 9)" if program == "rsync" else "Unexpected EOF") in told.text, told.text
     assert box.photograph() == before and box.lock() == FREE
+
+
+@pytest.mark.parametrize("service", [release(), in_place()], ids=["releases", "docroot"])
+def test_a_host_without_rsync_is_said_before_and_in_the_plan(boxes: Boxes, service: dict[str, Any]) -> None:
+    box = boxes(sshd={"lacks": ("rsync",)}, service=service)
+    box.write_much()
+    says(box.run("ready"), 0, "it has no rsync, so releases go as a tar stream", "apt-get install rsync")
+    says(box.run("plan"), 0, "as one tar stream")
+    says(box.deploy(), 0, "is done")
+    assert box.is_new() and box.lock() == FREE

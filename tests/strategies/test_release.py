@@ -195,6 +195,24 @@ async def test_a_first_deployment_goes_back_to_what_was_found(tmp_path: Path, fo
         assert here.live == "v1 v1"
 
 
+@pytest.mark.parametrize("ran", [True, False])
+async def test_what_ran_before_a_first_deployment_runs_after_its_way_back(tmp_path: Path, ran: bool) -> None:
+    """A unit that was there first, with a folder of its own: to stop it would be to break what worked."""
+    start = "cat srv/api/current/VERSION >running 2>/dev/null || echo theirs >running"
+    spec = service(on_switch=SWITCH.model_copy(update={"run": ("sh", "-c", start)}))
+    async with world(tmp_path, spec) as here:
+        here.place.parent.mkdir()
+        if ran:
+            (here.home / "running").write_text("theirs\n")
+        before = left(here.home)
+        await here.there_and_back("v1")
+        assert left(here.home) == before
+        await here.deploy("v1")
+        assert here.live == "v1 v1"
+        await here.there_and_back("v2")
+        assert here.live == "v1 v1"
+
+
 async def test_what_a_first_release_wrote_into_shared_folders_stays(tmp_path: Path) -> None:
     async with world(tmp_path, service(shared=("uploads/",))) as here:
         steps = await here.steps("v1")

@@ -98,6 +98,8 @@ class Seen:
     """Seconds that a login shell took to start and end."""
     noise: int = 0
     """Bytes that it printed."""
+    streams: bool = False
+    """It has no rsync, and releases are copied to it over a connection."""
     talks: bool = False
     """A shell that is no login shell, as it is started for every command, prints too."""
     lacks: list[str] = field(default_factory=list)
@@ -134,6 +136,8 @@ async def _look(hosts: Hosts, name: str, needs: Needs, clock: Clock) -> Finding:
     if not result.ok:
         raise NotReady(f"it answers, but not as a Linux host does: {result.last_words or result.code}")
     seen = _read(result.stdout, asked)
+    copied = host.account.kind == "ssh" and any(one.kind == "release" for one in needs.grows)
+    seen.streams = seen.streams and copied
     seen.talks = host.account.kind == "ssh" and host.copies_with == "tar"
     return _judged(name, seen, _skew(seen, sent, heard), needs.load, round((heard - sent) * 1000, 1))
 
@@ -195,6 +199,9 @@ def _faults(seen: Seen, skew: float, load: LoadSpec = LOAD) -> Iterator[Fault]:
             says,
             "let .bashrc print only where somebody types: `case $- in *i*) ;; *) return ;; esac` at its top",
         )
+    if seen.streams:
+        says = "it has no rsync, so releases go as a tar stream: what was cut off is sent again from its beginning"
+        yield "warn", says, "apt-get install rsync there"
     yield from _wrong_place(seen.disks[0])
     for disk in seen.disks:
         if not disk.writable:
@@ -281,6 +288,8 @@ def _read(stdout: str, asked: Sequence[Asked]) -> Seen:
             seen.lacks += [word for word in values if word in _PROGRAMS]
         elif key == "load":
             seen.load, seen.cores = float(values[0]), int(values[1])
+        elif key == "no":
+            seen.streams = values == ["rsync"]
         elif key == "login_is":
             seen.root = values == ["0"]
         elif key == "rule":

@@ -53,6 +53,7 @@ before=$(date +%s.%N); said=$(timeout 10 "${SHELL:-sh}" -lc : 2>/dev/null); afte
 printf 'login %s %s %s\n' "$before" "$after" "${#said}"
 printf 'load %s %s\n' "$(cut -d ' ' -f 1 /proc/loadavg)" "$(nproc)"
 printf 'login_is %s\n' "$(id -u)"
+command -v rsync >/dev/null || echo 'no rsync'
 number=0; asks=
 while [ $# -gt 1 ]; do
   [ "$1" != may ] || asks=yes

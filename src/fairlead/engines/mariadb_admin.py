@@ -78,6 +78,10 @@ def _grantee(user: str, host: str) -> str:
     return f"'{user}'@'{host}'"
 
 
+EVERYWHERE = ("SET USER", "PROCESS", "CONNECTION ADMIN")
+"""What maintenance may on the whole server, beside its databases."""
+
+
 # -- what is to be
 
 
@@ -96,10 +100,13 @@ def _accounts(wish: Wish) -> list[Account]:
 
 
 def _maintenance(wish: Wish) -> Account | None:
-    """Everything in its databases and in what a restore makes beside them; routines are read in `mysql`."""
+    """Everything in its databases and in what a restore makes beside them; routines are read in `mysql`.
+
+    For the whole server: to bring back what others have defined, to see who is in a swap's way, and to end who may be.
+    """
     if (account := wish.group.maintenance) is None:
         return None
-    rights: dict[str, tuple[str, ...]] = {"*.*": ("SET USER",), "`mysql`.`proc`": ("SELECT",)}
+    rights: dict[str, tuple[str, ...]] = {"*.*": EVERYWHERE, "`mysql`.`proc`": ("SELECT",)}
     for one in wish.databases:
         rights[f"{_name(_pattern(one.database))}.*"] = GRANTABLE
         for beside in _beside(one):

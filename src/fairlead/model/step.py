@@ -73,8 +73,10 @@ class Upload(Model):
     """tar: as one stream, because the host has no rsync; empty = as the connection copies best."""
 
     def __str__(self) -> str:
-        told = f"{self.files} files, {self.size} bytes -> {self.to}"
-        return f"upload {told}" if self.patch is None else f"upload {told}; sends {self.patch.size} bytes of them"
+        told = f"upload {self.files} files, {self.size} bytes -> {self.to}"
+        if self.patch is not None:
+            return f"{told}; sends {self.patch.size} bytes of them"
+        return f"{told}, as one tar stream" if self.by == "tar" else told
 
 
 Action = Annotated[Run | Upload, Field(discriminator="kind")]

@@ -63,6 +63,8 @@ class Found(Model):
     """File systems of the docroot and of the place beside it."""
     closed: str = ""
     """The folder above the place beside it, where it may not be written to."""
+    rsync: bool = True
+    """The host has rsync."""
     page: bool = False
     """The page that announces a maintenance is there already."""
     shapes: tuple[tuple[int, str], ...] = ()
@@ -131,6 +133,7 @@ def read(stdout: str) -> Found:
         link=words.get("link", [""])[0],
         devices=tuple(words.get("devices", [])),
         closed=words.get("closed", [""])[0],
+        rsync="no-rsync" not in words,
         page="page" in words,
         shapes=tuple(_shape(text) for text in words.get("count", [])),
         deployed=dict((*_sums(deployed), *_links(links))),
@@ -448,7 +451,7 @@ def _room(service: ServiceSpec) -> Step:
 
 def _staging(placed: ServiceSpec, host: HostSpec, tree: Tree, found: Found) -> tuple[Step, ...]:
     """Upload and proof as for releases side by side. Nobody writes to what lies there: it is never served."""
-    upload = release.upload(placed, tree, release.Found(had=("releases",)))
+    upload = release.upload(placed, tree, release.Found(had=("releases",), rsync=found.rsync))
     if found.current in found.releases and isinstance(upload.do, Upload):
         link = f"{placed.path}/releases/{found.current}"
         upload = upload.model_copy(update={"do": upload.do.model_copy(update={"link_from": link})})

@@ -96,6 +96,7 @@ case $verb in
 look)
     page=$1
     shift
+    command -v rsync >/dev/null || echo no-rsync
     if [ -L "$root" ]; then printf 'link %s\n' "$(readlink -- "$root")"
     elif [ ! -e "$root" ]; then echo absent
     elif [ ! -d "$root" ]; then echo file; fi

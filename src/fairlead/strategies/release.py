@@ -155,17 +155,21 @@ sh -c "$again"
 (cd -- "$folder"; mv -f .live.new .live; sync .)
 """
 )
+# The first time: what runs already runs something else, and is to run on when the release is taken away again.
+_RAN_BEFORE = """\
+[ -e "$1/.live" ] || [ -L "$1/current" ] || if sh -c "$4" >/dev/null 2>&1; then : >"$1/.ran"; else rm -f "$1/.ran"; fi
+"""
 _SWITCH_OFF = (
     """\
-set -e; folder=$1 stop=$2
+set -e; folder=$1 stop=$2 again=$3
 (cd -- "$folder"
 """
     + _MARKED_SWITCHING
     + """\
 [ ! -e .live.mid ] || mv -f .live.mid .live
 rm -f .current.new current; sync .)
-sh -c "$stop"
-(cd -- "$folder"; rm -f .live .live.new; sync .)
+if [ -e "$folder/.ran" ]; then sh -c "$again"; else sh -c "$stop"; fi
+(cd -- "$folder"; rm -f .live .live.new .ran; sync .)
 """
 )
 _SWITCHED = """\
@@ -565,19 +569,26 @@ def switch(service: ServiceSpec, host: HostSpec, new: str, old: str) -> Step:
     """Link and restart in one step; `old` = "" means that nothing is live yet."""
     again, stop, status = switch_lines(service, host)
     patience = systemd.patience(service)
-    back = (_SWITCH, service.path, old, again) if old else (_SWITCH_OFF, service.path, stop)
+    back = (_SWITCH, service.path, old, again) if old else (_SWITCH_OFF, service.path, stop, again)
+    there: tuple[str, ...] = (_SWITCH, service.path, new, again)
+    if not old and status != ":":  # otherwise nobody can say what runs
+        there = (_RAN_BEFORE + _SWITCH, service.path, new, again, status)
     return step(
         service,
         "switch",
         f"switch to {new}",
         "activate",
-        do=Run(command=shell(_SWITCH, service.path, new, again, timeout=patience)),
+        do=Run(command=shell(*there, timeout=patience)),
         probe=shell(_SWITCHED, service.path, new, old, status),
         undo=shell(*back, timeout=patience),
         leaves=service.on_switch.leaves,
         shows=_shown_switch(service.path, new, systemd.shown(again), stop),
-        shows_back=_shown_switch(service.path, old, systemd.shown(again), stop),
+        shows_back=_shown_switch(service.path, old, systemd.shown(again), _shown_stop(again, stop, status)),
     )
+
+
+def _shown_stop(again: str, stop: str, status: str) -> str:
+    return stop if ":" in (again, status) else f"{stop}; if it ran before, {systemd.shown(again)} instead"
 
 
 def _shown_switch(folder: str, release: str, again: str, stop: str) -> tuple[str, ...]:
