@@ -1008,6 +1008,17 @@ async def test_rows_are_those_that_the_server_counts(here: Place, server: MariaD
 NAMES_OF = "select hex(table_name) from information_schema.tables where table_schema = database()"
 
 
+async def test_others_come_before_a_dump_and_what_packs_it(
+    here: Place, server: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.create("crm")
+    note = 'nice >>"$HOME/nice"; exec $REAL "$@"'
+    watched(here, monkeypatch, mariadb_dump=note, zstd=note)
+    await one_backup(here, server.spec())
+    seen = set((here.home / "nice").read_text().split())
+    assert seen == {str(min(19, os.nice(0) + 10))}
+
+
 async def test_no_more_than_two_dumps_of_a_server_at_once(
     here: Place, server: MariaDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,7 +143,8 @@ def test_what_it_was_made_for_is_shown_before(crm: tuple[Box, Place]) -> None:
     """Nobody is here to say yes: the plan of it can be read all the same, and nothing is changed."""
     box, place = crm
     told = box.run("db", "restore", "crm")
-    says(told, 5, "nobody is here to approve the plan")
+    says(told, 5, "nobody is here to approve the plan", "type it again with --yes")
+    assert "crm: restore beside it" in told.text and "crm: swap" in told.text
     assert names(place) == "a B c" and box.lock() != OPEN
 
 

@@ -167,6 +167,14 @@ def test_that_systemd_cannot_be_asked_is_told(world: World, look: Look, why: str
     assert note == f"systemd cannot be asked about api-fastapi ({why}); its health decides"
 
 
+def test_that_systemd_stops_to_answer_is_told(world: World) -> None:
+    world.play((RUNS, RUNS, "Failed to connect to bus"))
+    note = _parts(world.switch())[1]
+    assert note == (
+        "systemd cannot be asked any more about api-fastapi (Failed to connect to bus); its health decides"
+    )
+
+
 ABSENT = unit("inactive", "dead", LoadState="not-found")
 FAILS: dict[str, tuple[tuple[int, str], Look, str]] = {
     "sudo wants a password": ((1, "sudo: a password is required"), RUNS, "sudo: a password is required"),

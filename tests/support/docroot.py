@@ -7,6 +7,7 @@ lost or changed is judged by the witness alone.
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -84,9 +85,17 @@ class Docroot:
         (self.root / "wp-config.php").chmod(0o640)
         (self.root / "uploads").chmod(0o2775)
         (self.root / "index.html").chmod(0o664)
+        self._share_out()
         document = {**FILE, "hosts": {"here": {"connect": "local", "home": str(self.home)}}}
         (self.folder / "fairlead.yml").write_text(json.dumps(document))
         self.foreign = tree(self.root)
+
+    def _share_out(self) -> None:
+        """Some of it belongs to others, also what a release replaces: for that this must be run as root."""
+        if os.getuid() == 0:
+            for path in self.root.rglob("*"):
+                if self.dice.random() < 0.5:
+                    os.lchown(path, *self.dice.choice([(31001, 31001), (31002, 31001)]))
 
     def put(self, name: str, text: str) -> None:
         file = self.root / name

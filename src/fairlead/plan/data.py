@@ -27,6 +27,8 @@ from fairlead.model import (
 from fairlead.outside.connect import Hosts
 from fairlead.strategies import STRATEGIES
 
+OPEN_REMARK = "writers are not stopped: what they write until the swap is kept, and is not in the restored database"
+
 
 class Chosen(NamedTuple):
     """One database, and the backup that it is taken back to."""

@@ -200,7 +200,7 @@ def _assemble(
         ),
         standing=standing(environment, {change.service: change for change in changes}, found),
         guards=guards(installation, environment),
-        remarks=tuple(_remarks(ordered, databases, more["data"])),
+        remarks=(*_remarks(ordered, databases, more["data"]), *_not_stopped(environment, changes, more["data"])),
         **more,
     )
 
@@ -247,6 +247,26 @@ def _remarks(steps: Iterable[Step], databases: Sequence[DatabaseSpec], back: Dat
             yield f"the way back leaves {one.name} as it is: it is replaced in place, and a new service may write to it"
     for step in steps:
         yield from step.warns
+
+
+def _not_stopped(environment: EnvironmentSpec, changes: Iterable[ServiceChange], back: DataBack) -> Iterable[str]:
+    """Who is live before and after, and writes to what the way back takes back, and cannot be told to wait."""
+    ended = {change.service for change in changes if not change.before}
+    open_to = {
+        one.database: [
+            name
+            for name, service in environment.services.items()
+            if one.database in service.databases and name not in ended and name not in one.writers
+        ]
+        for one in back.databases
+    }
+    names = dict.fromkeys(name for several in open_to.values() for name in several)
+    if names:
+        data = ", ".join(database for database, several in open_to.items() if several)
+        yield (
+            f"the way back does not stop {', '.join(names)}, which have no `maintenance`: what is written to {data} "
+            "meanwhile is kept, and is not in what is live afterwards"
+        )
 
 
 _WHEN = {"migrated": "once the migration has begun", "all": "once anything was switched or migrated"}

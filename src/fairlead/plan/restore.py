@@ -12,6 +12,7 @@ from fairlead.engines import ENGINES
 from fairlead.model import Backup, Plan, Run, Step, canonical, sha256, turned
 from fairlead.outside.connect import Hosts
 from fairlead.plan.data import (
+    OPEN_REMARK,
     Chosen,
     Fences,
     expected_outage,
@@ -24,9 +25,6 @@ from fairlead.plan.data import (
     swap,
 )
 from fairlead.plan.deploy import assembled, standing
-
-OPEN_REMARK = "writers are not stopped: what they write until the swap is kept, and is not in the restored database"
-
 
 def restore_label(database: str, backup: Backup, now: float) -> str:
     """A label that no restore had before: the day, and a word for what is restored and when."""

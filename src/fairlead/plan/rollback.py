@@ -9,6 +9,7 @@ from fairlead.config import EnvironmentSpec, Installation
 from fairlead.model import Backup, Check, Plan, ServiceChange, Step
 from fairlead.outside.connect import Hosts
 from fairlead.plan.data import (
+    OPEN_REMARK,
     Chosen,
     expected_outage,
     fences,
@@ -58,7 +59,11 @@ async def plan_rollback(
         labels={one.database.name: one.label for one in chosen},
         staged=tuple(check for _, _, checks in turned for check in checks),
         standing=standing(environment, {change.service: change for change in changes}, found),
-        remarks=(*_about_data(undone, chosen), *(warning for step in steps for warning in step.warns)),
+        remarks=(
+            *_about_data(undone, chosen),
+            *((OPEN_REMARK,) if around.open_to else ()),
+            *(warning for step in steps for warning in step.warns),
+        ),
     )
 
 

@@ -40,12 +40,15 @@ unwell() {
     exit 1
 }
 
-if ! look; then
+# unseen: systemd does not say how the unit is, so its health has to decide
+unseen() {
     why=$(printf '%s' "$said" | tr '\n' ' ')
     [ "$load" != not-found ] || why='no such unit'
-    [ "$code" != 0 ] || printf '\nfairlead: systemd cannot be asked about %s (%s); its health decides\n' "$unit" "$why"
+    [ "$code" != 0 ] || printf '\nfairlead: systemd cannot be asked %sabout %s (%s); its health decides\n' "$1" "$unit" "$why"
     exit "$code"
-fi
+}
+
+look || unseen ''
 if [ "$code" != 0 ]; then
     well || unwell "$unit"
     exit "$code"
@@ -53,14 +56,14 @@ fi
 while starting && [ "$waits" -gt 0 ]; do
     waits=$((waits - 1))
     sleep "$pause"
-    look || exit 0
+    look || unseen 'any more '
 done
 first="$pid $restarts"
 while { well || starting; } && [ "$pid $restarts" = "$first" ]; do
     [ "$looks" -gt 0 ] || { well && exit 0; break; }
     looks=$((looks - 1))
     sleep "$pause"
-    look || exit 0
+    look || unseen 'any more '
 done
 after="after a $word that succeeded"
 if starting; then unwell "$unit was still not there $after"

@@ -174,11 +174,11 @@ def approve(app: Fairlead, made: Plan, *, yes: bool, from_file: bool) -> None:
             f"{made.environment} does not allow --yes without a plan that was seen",
             "`fairlead plan --out FILE`, then `fairlead deploy --plan FILE --yes`",
         )
-    if not sys.stdin.isatty():
-        raise Refused(
-            "nobody is here to approve the plan", "`fairlead deploy --plan FILE --yes`, or run it in a terminal"
-        )
     click.echo("\n".join(lines.plan(made, app.expected_way_back(made))), err=True)
+    if not sys.stdin.isatty():
+        again = "type it again with --yes" if app.environment.unattended else "run it in a terminal"
+        filed = "`fairlead deploy --plan FILE --yes`, or run it in a terminal"
+        raise Refused("nobody is here to approve the plan", filed if made.kind in ("deploy", "adopt") else again)
     if not click.confirm(f"Carry out plan {made.hash[:12]} on {made.environment}?", default=False, err=True):
         raise Refused("not approved, nothing was changed")
 

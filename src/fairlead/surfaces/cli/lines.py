@@ -85,6 +85,7 @@ def status(told: Status) -> list[str]:
     hosts = [one for one in told.findings if one.check == "host"]
     lines = [
         f"last deployment: {deployment(told.last) if told.last else 'none yet'}",
+        *_versions(told.last),
         *_branch(told),
         f"databases: {told.databases_reachable}/{told.databases_total}",
         f"ssh: {sum(not one.blocks for one in hosts)}/{len(hosts)} accounts can be worked on",
@@ -94,6 +95,14 @@ def status(told: Status) -> list[str]:
     closed = [_line(one.status, one.gate, "", one.says, None) for one in told.gates if one.status != "ok"]
     verdict = "ready to ask `fairlead ready`" if told.ready else "not ready: see above"
     return [*lines, *map(finding, told.findings), *closed, verdict]
+
+
+def _versions(last: Deployment | None) -> list[str]:
+    """What it wanted, by what people call it, or else by the release's hash."""
+    if last is None or not last.versions:
+        return []
+    names = ((name, version.partition(" ")) for name, version in last.versions.items())
+    return ["versions: " + ", ".join(f"{name} {ascii_path(word or tree)}" for name, (tree, _, word) in names)]
 
 
 def _branch(told: Status) -> list[str]:
