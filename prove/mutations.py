@@ -780,7 +780,7 @@ MUTATIONS = (
         "engines/sqlite.remote",
         """            ours(rest).close()  # takes back""",
         """            pass  # takes back""",
-        ("engines/test_sqlite_swap.py::test_what_a_killed_run_began_to_write_beside_it_is_taken_back",),
+        ("engines/test_sqlite_swap.py::test_what_a_killed_run_wrote_beside_it_is_taken_back",),
     ),
     Mutation(
         "maintenance may not see or end who is in the way of a swap",

@@ -33,7 +33,7 @@ OFTEN = {
     "test_readers_and_writers_see_one_release_or_the_other",
     "test_secrets_are_in_no_argument_and_no_answer",
     "test_the_backup_becomes_live_and_what_was_live_is_kept",
-    "test_what_a_killed_run_began_to_write_beside_it_is_taken_back",
+    "test_what_a_killed_run_wrote_beside_it_is_taken_back",
     "test_the_exact_ledger_is_the_truth",
     "test_the_ledger_equals_the_truth",
     "test_the_ledger_is_the_truth",

@@ -760,7 +760,7 @@ async def test_a_shadow_that_was_spoilt_meanwhile_is_not_swapped_in(here: Place)
 
 
 @pytest.mark.parametrize("which", [kept, shadow])
-async def test_what_a_killed_run_began_to_write_beside_it_is_taken_back(here: Place, which: Callable[..., Path]) -> None:
+async def test_what_a_killed_run_wrote_beside_it_is_taken_back(here: Place, which: Callable[..., Path]) -> None:
     """Whoever only reads such a file cannot take it back, and a copy of it alone would be torn."""
     await ready(here)
     if which is kept:
@@ -769,7 +769,7 @@ async def test_what_a_killed_run_began_to_write_beside_it_is_taken_back(here: Pl
     then = content(file)
     writes = "import os, sqlite3, sys; d = sqlite3.connect(sys.argv[1], isolation_level=None); "
     writes += "d.execute('pragma cache_size = 1'); d.execute('begin immediate'); "
-    writes += "d.execute('create table big as with n(i) as (select 1 union all select i + 1 from n limit 9000) "
+    writes += "d.execute('create table big as with n(i) as (select 1 union all select i + 1 from n limit 9999) "
     writes += "select i from n'); "
     subprocess.run([sys.executable, "-c", writes + "os.kill(os.getpid(), 9)", file], check=False)
     assert file.with_name(file.name + "-journal").exists()

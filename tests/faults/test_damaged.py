@@ -71,3 +71,27 @@ def test_met_by_the_migration(crm: Crm) -> None:
         damage(place, "orders.MAD")
         (box.home / "go").touch()
         stopped_and_offered(crm, ended(process))
+
+
+@pytest.mark.parametrize("how", ["pages", "file"])
+def test_an_innodb_table_that_is_damaged_is_restored(crm: Crm, how: str) -> None:
+    """Of a table without a file there is nothing to keep: then a person has to drop what is left of it."""
+    box, _ = crm
+    place = with_orders(crm, "innodb")
+    place.server.stop()
+    file = place.server.data / "mo_crm/orders.ibd"
+    if how == "file":
+        file.unlink()
+    else:
+        with file.open("r+b") as opened:
+            opened.seek(16384 * 4)
+            opened.write(b"\xa5" * 16384 * 8)
+    place.server.start()
+    says(box.run("db", "check", "--deep"), 1, "the table orders is damaged")
+    if how == "file":
+        told, drop = box.run(*RESTORE, "--yes"), "DROP TABLE `mo_crm`.`orders`"
+        says(told, 3, f"the file of the table orders is gone, so what was live cannot be kept whole; {drop}")
+        place.sql(drop)
+    says(box.run(*RESTORE, "--yes"), 0, "is done")
+    says(box.run("db", "check", "--deep"), 0, "every table can be read")
+    assert place.sql("select count(*) from orders").strip() == "400"

@@ -170,9 +170,7 @@ def test_that_systemd_cannot_be_asked_is_told(world: World, look: Look, why: str
 def test_that_systemd_stops_to_answer_is_told(world: World) -> None:
     world.play((RUNS, RUNS, "Failed to connect to bus"))
     note = _parts(world.switch())[1]
-    assert note == (
-        "systemd cannot be asked any more about api-fastapi (Failed to connect to bus); its health decides"
-    )
+    assert note == ("systemd cannot be asked any more about api-fastapi (Failed to connect to bus); its health decides")
 
 
 ABSENT = unit("inactive", "dead", LoadState="not-found")

@@ -26,6 +26,7 @@ from fairlead.plan.data import (
 )
 from fairlead.plan.deploy import assembled, standing
 
+
 def restore_label(database: str, backup: Backup, now: float) -> str:
     """A label that no restore had before: the day, and a word for what is restored and when."""
     word = sha256(canonical([database, backup.file, backup.sha256, now]))[:8]
