@@ -214,10 +214,15 @@ def test_two_backups_at_once(boxes: Boxes, engine: Engine) -> None:
 def test_a_password_with_every_printable_character(boxes: Boxes, engine: Engine) -> None:
     engine.account("odd", PRINTABLE)
     engine.passwords["ODD"] = PRINTABLE
-    box, _ = server(boxes, engine, 3, user="odd", password="ODD")
+    box, name = server(boxes, engine, 3, user="odd", password="ODD")
+    for group in box.databases.values():  # dumped and restored by it too
+        group["maintenance"] = {"user": "odd", "password": "ODD"}
+    box.configure()
     says(box.run("db", "check"), 0, "1/1 databases reachable")
-    told = box.run("db", "backup")
-    says(told, 0, "3 rows in 3 tables")
-    assert PRINTABLE not in told.text
+    several = [("db", "backup"), ("db", "restore", name, "--into", "mo_again")]
+    told = [box.run(*words) for words in several]
+    says(told[0], 0, "3 rows in 3 tables")
+    says(told[1], 0, "mo_again")
+    assert not any(PRINTABLE in one.text for one in told)
     texts = [path.read_bytes() for path in box.home.rglob("*") if path.is_file()]
     assert not any(PRINTABLE.encode() in text for text in texts)

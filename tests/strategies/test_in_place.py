@@ -110,7 +110,14 @@ class World(Workplace):
     async def roll_back(self, undone: ServiceChange) -> None:
         found = (await look_everywhere([self.spec], self.hosts))["web"]
         _, steps, _ = in_place.back(self.spec, HOST, undone, found)
+        before = self.files()
         await self.carry_out(steps)
+        named = {line for line in steps[0].shows if line.startswith("rm ")}
+        gone = {f"rm {self.spec.path}/{name}, if it is still what was put there" for name in before - self.files()}
+        assert gone == named, "every deletion stands in the plan, and no other"
+
+    def files(self) -> set[str]:
+        return {str(path.relative_to(self.root)) for path in self.root.rglob("*") if not path.is_dir()}
 
     def holds(self, files: dict[str, str]) -> bool:
         return all((self.root / name).read_text() == text for name, text in files.items())

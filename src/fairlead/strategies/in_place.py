@@ -63,6 +63,8 @@ class Found(Model):
     """File systems of the docroot and of the place beside it."""
     closed: str = ""
     """The folder above the place beside it, where it may not be written to."""
+    added: tuple[str, ...] = ()
+    """What the change that brought the live release has put where nothing was."""
     rsync: bool = True
     """The host has rsync."""
     page: bool = False
@@ -133,6 +135,7 @@ def read(stdout: str) -> Found:
         link=words.get("link", [""])[0],
         devices=tuple(words.get("devices", [])),
         closed=words.get("closed", [""])[0],
+        added=tuple(words.get("added", [])),
         rsync="no-rsync" not in words,
         page="page" in words,
         shapes=tuple(_shape(text) for text in words.get("count", [])),
@@ -417,7 +420,7 @@ def back(
         update={"before": undone.after, "after": undone.before, "version": "", "files": Difference(), "inventory": None}
     )
     title = f"bring back {undone.before}" if undone.before else "bring back what lay there before the first deployment"
-    return turned, (_switch_back(service, host, found.number, undone.after, title),), ()
+    return turned, (_switch_back(service, host, found, undone.after, title),), ()
 
 
 def _placed(service: ServiceSpec) -> ServiceSpec:
@@ -492,7 +495,7 @@ def _switch(service: ServiceSpec, host: HostSpec, number: int, new: str, moves: 
             "for so long visitors may see a mixture",
         ),
         shows=_shown(service, moves, again),
-        shows_back=_shown_back(service, number, again),
+        shows_back=_shown_back(service, number, again, ("rm what was new",)),
     )
 
 
@@ -510,17 +513,16 @@ def _shown(service: ServiceSpec, moves: Moves, again: str) -> tuple[str, ...]:
     return (*told, *_command(again))
 
 
-def _shown_back(service: ServiceSpec, number: int, again: str) -> tuple[str, ...]:
-    told = (
-        f"mv what lies in {place_of(service)}/kept/{number}/found back, the very files",
-        "rm what was new",
-    )
-    return (*told, *_command(again))
+def _shown_back(service: ServiceSpec, number: int, again: str, removed: Iterable[str]) -> tuple[str, ...]:
+    first = f"mv what lies in {place_of(service)}/kept/{number}/found back, the very files"
+    return (first, *removed, *_command(again))
 
 
-def _switch_back(service: ServiceSpec, host: HostSpec, number: int, live: str, title: str) -> Step:
+def _switch_back(service: ServiceSpec, host: HostSpec, found: Found, live: str, title: str) -> Step:
     """The step of `_switch` the other way round."""
+    number = found.number
     again, stop, status = release.switch_lines(service, host)
+    removed = (f"rm {service.path}/{path}, if it is still what was put there" for path in found.added)
     return release.step(
         service,
         "switch",
@@ -530,7 +532,7 @@ def _switch_back(service: ServiceSpec, host: HostSpec, number: int, live: str, t
         probe=_act("switched", service, number, "after", "before", live, status, timeout=300),
         undo=_act("switch", service, number, live, again, timeout=900),
         leaves=service.on_switch.leaves,
-        shows=_shown_back(service, number, again),
+        shows=_shown_back(service, number, again, removed),
         shows_back=(f"mv the files of {live} into {service.path} again", *_command(again)),
     )
 

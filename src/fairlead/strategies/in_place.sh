@@ -107,6 +107,8 @@ look)
     [ -d "$above" ] && [ -w "$above" ] && [ -x "$above" ] || printf 'closed %s\n' "$above"
     read_live
     printf 'live %s\nnumber %s\n' "$live" "$live_number"
+    [ -z "$live_number" ] || [ ! -s "$place/kept/$live_number/added" ] ||
+        tr '\0' '\n' <"$place/kept/$live_number/added" | sed 's|^\./|added |'
     for change in "$place"/kept/*; do
         [ ! -e "$change" ] || printf 'kept %s\n' "${change##*/}"
         [ ! -s "$change/foreign" ] || printf 'foreign %s\n' "${change##*/}"
