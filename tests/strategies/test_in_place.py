@@ -440,6 +440,24 @@ async def test_what_is_refused_before_anything_is_changed(tmp_path: Path, row: s
         assert photograph(here.home) == before
 
 
+async def test_an_owner_that_is_lost_by_copying_is_said_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for an account that may have files given away by sudo, and may not do it itself."""
+    cp = tmp_path / "bin/cp"
+    cp.parent.mkdir()
+    without_p = 'for word; do shift; [ "$word" != -dp ] || word=-d; set -- "$@" "$word"; done'
+    cp.write_text(f'#!/bin/sh\n{without_p}\nexec {shutil.which("cp")} "$@"\n')
+    cp.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{cp.parent}:{os.environ['PATH']}")
+    commands = HOST.commands.model_copy(update={"own": ("chown", "-R", "31001:31001", "{path}")})
+    async with world(tmp_path, service(owner="31001:31001")) as here:
+        artifact, before = await here.build(V1), photograph(here.root)
+        found = (await look_everywhere([here.spec], here.hosts, {"web": artifact.tree}))["web"]
+        host = HOST.model_copy(update={"commands": commands})
+        with pytest.raises(WayBack, match="would not have the owner that they were given"):
+            await here.carry_out(in_place.steps(here.spec, host, artifact.tree, found))
+        assert photograph(here.root) == before
+
+
 @pytest.mark.parametrize("path", ["uploads", "uploads/x", "games/index.html", ".well-known/security.txt"])
 async def test_a_release_that_contains_what_is_protected_is_refused(tmp_path: Path, path: str) -> None:
     async with world(tmp_path, service(protected=("uploads", "games", ".well-known"))) as here:

@@ -226,6 +226,11 @@ keep)
     common -23 "$at/added" "$at/class.3" | common -23 - "$at/class.4" >"$at/class.1"
     for class in 1 2 3 4; do copy "$new" "$at/$class" -dp <"$at/class.$class"; done
 
+    # Who may not give files away makes copies its own, and cp says nothing.
+    for class in 1 2 3 4; do (cd "$at/$class" && find . ! -type d -printf '%u:%g %p\0'); done | sorted >"$at/put.owners"
+    (cd -- "$new" && each 'find "$@" -maxdepth 0 -printf "%u:%g %p\0"' <"$at/put") | sorted | cmp -s - "$at/put.owners" ||
+        die "new files for $root would not have the owner that they were given: this account may not give files away"
+
     # What we will have deployed, before and after what is gone is deleted.
     for class in 1 2 3 4; do (cd "$at/$class" && find . ! -type d -print0 | records); done | sorted >"$at/put.records"
     digest <"$at/put.records" >"$at/after"
