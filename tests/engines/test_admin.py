@@ -9,7 +9,7 @@ import pytest
 from fairlead.config import Installation, load, parse
 from fairlead.engines import mariadb_admin, postgres_admin
 from fairlead.engines.admin import Wish
-from fairlead.engines.postgres_admin import Rule, first_match, rules
+from fairlead.engines.postgres_admin import Rule, first_match, from_anywhere, rules
 
 FILE = """\
 fairlead: 1
@@ -107,6 +107,23 @@ def test_what_cannot_be_judged_from_here_is_not_judged(line: list[Any]) -> None:
     several: list[Rule] = rules([line])
     with pytest.raises(LookupError):
         first_match(several, ("mo_crm", "svc_crm"), [], ("203.0.113.10", "verify"))
+
+
+def test_lines_of_pg_hba_that_let_in_from_anywhere() -> None:
+    several = rules(
+        [
+            [1, "local", ["all"], ["all"], None, None, "trust", None],
+            [2, "host", ["all"], ["all"], "127.0.0.1", "255.255.255.255", "scram-sha-256", None],
+            [3, "host", ["mo_crm"], ["all"], "0.0.0.0", "0.0.0.0", "reject", None],
+            [4, "hostssl", ["all"], ["svc_crm"], "0.0.0.0", "0.0.0.0", "scram-sha-256", None],
+            [5, "host", ["mo_shop"], ["all"], "all", None, "md5", None],
+            [6, "host", ["/^mo_"], ["all"], "all", None, "md5", None],
+            [7, "hostnossl", ["all"], ["+team"], "::", "::", "md5", None],
+        ]
+    )
+    found = {user: [rule.number for rule in from_anywhere(several, ("mo_crm", user), groups)]
+             for user, groups in (("svc_crm", ["team"]), ("svc_shop", []))}  # fmt: skip
+    assert found == {"svc_crm": [4, 7], "svc_shop": []}
 
 
 def test_the_lines_that_pg_hba_needs() -> None:

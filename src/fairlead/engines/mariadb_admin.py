@@ -437,9 +437,7 @@ def _source(place: str) -> tuple[str, str]:
 
 # -- what an account may do
 
-_LOOK = """select default_character_set_name, default_collation_name,
- (select count(*) from information_schema.schemata where schema_name not in
- ('information_schema', 'mysql', 'performance_schema', 'sys')) from information_schema.schemata
+_LOOK = """select default_character_set_name, default_collation_name from information_schema.schemata
  where schema_name = database()"""
 
 
@@ -514,7 +512,7 @@ def _judged(database: DatabaseSpec, line: Line | None, wish: Wish) -> Finding:
     if not line["ok"]:
         words = {"status": "fail", "says": line["says"], "hint": line["hint"], "ms": line["ms"]}
         return finding.model_copy(update=words)
-    seen, wanted = tuple(line["seen"][:2]), (wish.group.character_set, wish.group.collation)
+    seen, wanted = tuple(line["seen"]), (wish.group.character_set, wish.group.collation)
     if seen != wanted:
         says = f"{database.database} has {' and '.join(seen)}, not {' and '.join(wanted)}"
         return finding.model_copy(update={"status": "fail", "says": says, "hint": "ALTER DATABASE, for new tables"})

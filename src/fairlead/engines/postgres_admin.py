@@ -7,6 +7,7 @@ pg_hba.conf is read and judged, and never written: it belongs to whoever runs th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 
@@ -161,6 +162,20 @@ def first_match(
     return None
 
 
+def from_anywhere(several: Iterable[Rule], login: tuple[str, str], groups: Sequence[str]) -> list[Rule]:
+    """The lines that let a user into a database wherever it comes from, as far as that can be judged from here."""
+    database, user = login
+    found = []
+    for rule in several:
+        wide = rule.address == "all" or rule.mask in ("0.0.0.0", "::")
+        if rule.error or not rule.kind.startswith("host") or rule.method == "reject" or not wide:
+            continue
+        with suppress(LookupError):
+            if _names_it(rule.databases, database, (user, *groups)) and _is_user(rule.users, user, groups):
+                found.append(rule)
+    return found
+
+
 def _names_it(words: Iterable[str], database: str, roles: Sequence[str]) -> bool:
     for word in words:
         if word.startswith("/"):
@@ -283,6 +298,10 @@ class _Making(Making):
         role = self._found["roles"].get(user) or {"member": []}
         for client in self.wish.group.clients:
             self._let_in((name, user), role["member"], client, subject)
+        for rule in from_anywhere(self._rules, (name, user), role["member"]):
+            clients = ", ".join(self.wish.group.clients)
+            says = f"line {rule.number} of pg_hba.conf lets {user} into {name} from anywhere, and only {clients} has to"
+            self.remarks.append(says)
 
     def _new(self, database: DatabaseSpec) -> None:
         template, name = self.wish.group.template, database.database
