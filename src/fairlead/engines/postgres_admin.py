@@ -167,7 +167,7 @@ def from_anywhere(several: Iterable[Rule], login: tuple[str, str], groups: Seque
     database, user = login
     found = []
     for rule in several:
-        wide = rule.address == "all" or rule.mask in ("0.0.0.0", "::")
+        wide = rule.address == "all" or rule.mask in ("0.0.0.0", "::")  # noqa: S104 - a mask
         if rule.error or not rule.kind.startswith("host") or rule.method == "reject" or not wide:
             continue
         with suppress(LookupError):
