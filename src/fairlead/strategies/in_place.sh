@@ -29,7 +29,7 @@ digest() { sha256sum | cut -d' ' -f1; }
 gone() { [ ! -d "$1" ] || { find "$1" -type d ! -perm -700 -exec chmod u+rwx {} \; && rm -rf -- "$1"; }; }
 full() { rm -f -- "$1.new"; die "$1 cannot be written: is its disk full?"; }
 put() { printf '%s\n' "$2" >"$1.new" && sync "$1.new" && mv -f "$1.new" "$1" || full "$1"; }
-as() { cp -- "$1" "$2.new" && mv -f -- "$2.new" "$2" || full "$2"; } # FROM TO
+as() { cp -p -- "$1" "$2.new" && mv -f -- "$2.new" "$2" || full "$2"; } # FROM TO
 
 # each SCRIPT: run it with the paths on standard input, as many at once as fit. A process for thousands, not for one.
 each() { xargs -0 -r sh -c "$1" x; }
@@ -198,7 +198,7 @@ keep)
     for part in '' .links; do
         [ ! -f "$place/deployed$part" ] || cp -- "$place/deployed$part" "$at/deployed.before$part"
     done
-    [ ! -f "$place/.live" ] || cp -- "$place/.live" "$at/live.before"
+    [ ! -f "$place/.live" ] || cp -p -- "$place/.live" "$at/live.before"
     ! (cd "$home" && sh -c "$3") >/dev/null 2>&1 || touch "$at/ran"
 
     # May every folder be written to, and is it on this file system, so that a rename is one?
