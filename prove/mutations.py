@@ -790,6 +790,13 @@ MUTATIONS = (
         ("faults/test_provision.py::test_the_maintenance_account_may_end_who_does_nothing_and_is_in_the_way",),
     ),
     Mutation(
+        "a program that has ended unseen loses its exit code",
+        "outside/process.py",
+        """            os.kill(self.pid, number)""",
+        """            self.transport.send_signal(number)""",
+        ("outside/test_process.py",),
+    ),
+    Mutation(
         "what a patch has put in place stays on the way back",
         "strategies/release.py",
         """        "undo": shell(_UNSTAGE + _EMPTIED, service.path""",

@@ -34,6 +34,34 @@ def test_children_cost_no_threads() -> None:
     assert (done.stdout, done.stderr) == ("1\n{-15}\n", "")
 
 
+UNSEEN = """
+import os, signal
+from fairlead.outside import process
+
+async def not_heard_of(event, within, real=process.happens):
+    if within == 7:  # it ends now, and the loop has no time to notice
+        os.kill(child.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        return False
+    return await real(event, within)
+
+async def main():
+    global child
+    child = await process.start(("sh", "-c", "trap '' TERM; sleep 30"))
+    process.happens = not_heard_of
+    await child.end(patience=7)
+    print(child.code)
+
+process.run_async(main())
+"""
+
+
+def test_what_has_ended_unseen_keeps_its_exit_code() -> None:
+    """255 would be taken for a connection that broke, and the loop complains on the terminal."""
+    done = subprocess.run([sys.executable, "-X", "dev", "-c", UNSEEN], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("-9\n", "")
+
+
 async def test_a_cancellation_in_the_moment_of_the_end_is_not_lost() -> None:
     child = await start(("sleep", "30"), Listening())
     talking = asyncio.create_task(converse(child, Saying(), timeout=20, patience=0))

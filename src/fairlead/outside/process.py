@@ -78,7 +78,7 @@ class Child(asyncio.SubprocessProtocol):
     """A running program with its three pipes. Made by `start`; whoever starts one ends it."""
 
     def __init__(self, listening: Listening) -> None:
-        self.exited, self.ending = asyncio.Event(), False
+        self.exited, self.ending, self._left = asyncio.Event(), False, False
         self._closed, self._writable, self._open = asyncio.Event(), asyncio.Event(), {1, 2}
         self._writable.set()
         self.outputs: dict[int, _Output] = {}
@@ -115,6 +115,8 @@ class Child(asyncio.SubprocessProtocol):
     def process_exited(self) -> None:
         """Called by the loop: it has ended; its outputs may not have."""
         self.exited.set()
+        if self._left:
+            self.transport.close()
         # A daemon that it left may keep an output open for ever; what it said itself is here by then.
         asyncio.get_running_loop().call_later(1.0, self._complete)
         self._look()
@@ -187,13 +189,22 @@ class Child(asyncio.SubprocessProtocol):
         self.ending = True
         self.hang_up()
         try:
-            await happens(self.exited, patience)
-            with suppress(ProcessLookupError):
-                self.transport.terminate()
+            if not await happens(self.exited, patience):
+                self._signal(signal.SIGTERM)
             await happens(self.exited, 1.0)
         finally:
-            self.transport.close()  # kills it if it is still there
+            if self.exited.is_set():
+                self.transport.close()
+            else:
+                self._signal(signal.SIGKILL)
+                self._left = True
         await happens(self._closed, 2.0)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Not by the transport, nor is that closed before: both look whether it has ended, and take its exit code away
+        # from the loop, which then reports 255 and says so on the terminal. Until `exited` its number is its own.
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
 
 async def start(
