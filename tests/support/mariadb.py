@@ -166,7 +166,10 @@ class MariaDB:
         end = time.monotonic() + 30
         while time.monotonic() < end and self.process.poll() is None:
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
-                return True
+                if self.socket.exists():  # it listens there a moment later
+                    with socket.socket(socket.AF_UNIX) as local:
+                        local.connect(str(self.socket))
+                        return True
             time.sleep(0.02)
         self.process.kill()
         self.process.wait()
