@@ -778,8 +778,8 @@ MUTATIONS = (
     Mutation(
         "what a killed run began to write into a kept file stays there",
         "engines/sqlite.remote",
-        """            ours(rest).close()  # takes back""",
-        """            pass  # takes back""",
+        """            one_file(rest)""",
+        """            pass""",
         ("engines/test_sqlite_swap.py::test_what_a_killed_run_wrote_beside_it_is_taken_back",),
     ),
     Mutation(
