@@ -213,6 +213,19 @@ async def test_what_ran_before_a_first_deployment_runs_after_its_way_back(tmp_pa
         assert here.live == "v1 v1"
 
 
+async def test_a_first_switch_that_was_killed_at_its_beginning_leaves_nothing(tmp_path: Path) -> None:
+    """Nothing but the note of what had run: the switch was never begun, so nobody takes it back."""
+    async with world(tmp_path) as here:
+        here.place.parent.mkdir()
+        before, steps = left(here.home), await here.steps("v1")
+        async with here.run(steps) as (_, runner):
+            for step in steps[:2]:
+                await runner.forward(step, alone=True)
+            (here.place / ".ran").touch()
+            await runner.back("told to")
+        assert left(here.home) == before
+
+
 async def test_what_a_first_release_wrote_into_shared_folders_stays(tmp_path: Path) -> None:
     async with world(tmp_path, service(shared=("uploads/",))) as here:
         steps = await here.steps("v1")

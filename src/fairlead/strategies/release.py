@@ -128,6 +128,7 @@ _UNCOMMIT = (
 cd -- "$1" 2>/dev/null || exit 0
 case $(readlink current) in "releases/$2") echo "releases/$2 is live and stays" >&2; exit 1;; esac
 gone "releases/$2" && rm -f -- "releases/$2.tree" || exit 1
+[ -e .live ] || [ -L current ] || rm -f .ran
 """
 )
 _UNSTAGE = _UNCOMMIT + 'gone "releases/.part-$2" || exit 1\n'
