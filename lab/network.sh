@@ -43,7 +43,8 @@ plug_in() {
   ip -n "$space" link set lo up
   ! ip -n "$space" link show host0 >/dev/null 2>&1 || return 0
   ip -n "$OPERATOR" link del "$cable" 2>/dev/null || true
-  ip link add "$cable" type veth peer name host0 netns "$space"
+  # As a real card has: the others would go on asking for the one before, half a minute, after a power cut.
+  ip link add "$cable" type veth peer name host0 address "02:fa:1e:ad:00:$(printf '%02x' "$(address "$1" | sed 's/.*[.]//')")" netns "$space"
   ip link set "$cable" netns "$OPERATOR"
   ip -n "$OPERATOR" link set "$cable" master "$BRIDGE" up
   ip -n "$space" addr add "$(address "$host")/24" dev host0

@@ -36,7 +36,7 @@ EXPERIMENTS = {
     "reports": 40,
     "privacy": 20,
     "rows": 30,
-    "lab": 20,
+    "lab": 60,
     "firewall": 25,
 }
 """Module of this package -> minutes that it may take."""

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
-import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
-from prove.lab import COMMAND, LAB, LONG, ROOT
+from prove.lab.attempts import attempted, unless
+from prove.lab.hosts import COMMAND, LAB, LONG, SERVERS, Hosts, Said, kill
 from prove.table import Row
 
 PORTS = {"mysql": 3306, "pg": 5432}
@@ -38,84 +35,12 @@ QUERIES = {
 }
 
 
-class Said(NamedTuple):
-    """How a command ended, and all that it said."""
-
-    code: int
-    text: str
-    seconds: float
-
-
-class Place:
-    """The lab's hosts, and an operator before them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.count = 0
-
-    def lab(self, *words: str) -> str:
-        """`lab.sh WORDS`. Raises RuntimeError with its last words."""
-        done = subprocess.run([COMMAND, *words], capture_output=True, text=True, timeout=LONG, stdin=subprocess.DEVNULL)
-        if done.returncode:
-            raise RuntimeError(f"lab.sh {' '.join(words)[:80]}: {done.stderr[-400:]}")
-        return done.stdout
-
-    def on(self, host: str, script: str) -> str:
-        """A shell script inside a host, as root."""
-        return self.lab("exec", host, "sh", "-c", script)
-
-    def fails_on(self, host: str, script: str) -> bool:
-        """Whether it does not end with 0."""
-        return bool(subprocess.run([COMMAND, "exec", host, "sh", "-c", script], capture_output=True).returncode)
-
-    def set_up(self) -> None:
-        """All hosts up; the operator's folder."""
-        self.lab("up", "plesk", "mysql", "pg")
-        for path in (LAB / "operator").iterdir():
-            shutil.copy(path, self.folder)
-        told = (self.folder / ".env.deployment").read_text()
-        self.settings = dict(line.split("=", 1) for line in told.split("\n") if "=" in line)
-        self.file = self.folder / "fairlead.yml"
-        self.whole = self.file.read_text()
-
-    def anew(self) -> None:
-        """The hosts as they were made, and whoever asks them is answered."""
-        self.lab("reset", "plesk", "mysql", "pg")
-        self.file.write_text(self.whole)
-        end = time.monotonic() + 60
-        while not all(map(self.reached_by_ssh, ("plesk", "mysql", "pg"))):
-            if time.monotonic() > end:
-                raise RuntimeError("the hosts are up, but their sshd does not answer")
-
-    def change(self, old: str, new: str) -> None:
-        """Another text in fairlead.yml."""
-        text = self.file.read_text()
-        if text.count(old) != 1:
-            raise RuntimeError(f"fairlead.yml has {text.count(old)} times: {old}")
-        self.file.write_text(text.replace(old, new))
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """`fairlead WORDS` in the operator's namespace."""
-        state = {f"XDG_{kind.upper()}_HOME": str(self.folder / kind) for kind in ("state", "cache")}
-        command = [f"{COMMAND}", "run", f"{ROOT}/.venv/bin/fairlead", *words, "-e", "production"]
-        return subprocess.Popen(
-            command, cwd=self.folder, env=os.environ | state | {"HOME": str(self.folder)}, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-
-    def run(self, *words: str) -> Said:
-        """The same to its end."""
-        began = time.monotonic()
-        process = self.start(*words)
-        said, _ = process.communicate(timeout=LONG)
-        return Said(process.returncode, said, time.monotonic() - began)
+class Place(Hosts):
+    """The lab's hosts, and what their firewalls do."""
 
     def state(self, host: str) -> str:
         """ufw's files and whether it runs, as the host has them."""
         return self.on(host, READ)
-
-    def address(self, host: str) -> str:
-        return self.settings[f"LAB_{host.upper()}"]
 
     def queried(self, host: str, source: str = "plesk") -> bool:
         """Whether a real client there gets a real answer."""
@@ -130,11 +55,6 @@ class Place:
         code = subprocess.run([COMMAND, *words], capture_output=True, timeout=LONG).returncode
         return {0: "open", 124: "silent"}.get(code, "refused")
 
-    def reached_by_ssh(self, host: str) -> bool:
-        """Whether a new SSH connection succeeds."""
-        words = [COMMAND, "ssh", "-o", "ConnectTimeout=5", host, "true"]
-        return not subprocess.run(words, capture_output=True, timeout=LONG).returncode
-
 
 def experiment(scale: float, seed: int) -> Iterable[Row]:
     """Needs root."""
@@ -146,7 +66,7 @@ def experiment(scale: float, seed: int) -> Iterable[Row]:
     with tempfile.TemporaryDirectory(prefix="fl-prove-firewall-") as folder:
         place, dice = Place(Path(folder)), random.Random(seed)
         try:
-            place.set_up()
+            place.set_up(*SERVERS)
             for title, attempt in (
                 ("from off to on, looked at from all sides; once more; and taken back", _from_off),
                 ("IPv6, and rules of others on top, among and below", _among_others),
@@ -165,35 +85,34 @@ def experiment(scale: float, seed: int) -> Iterable[Row]:
 
 
 def _row(place: Place, title: str, attempt: Callable[[Place], tuple[str, list[str]]]) -> Row:
-    began = time.monotonic()
-    try:
+    """On hosts as they were made."""
+
+    def on_new_hosts() -> tuple[str, list[str]]:
         place.anew()
-        note, failures = attempt(place)
-    except RuntimeError as error:
-        note, failures = "", [str(error)]
-    print(f"   {title}: {len(failures)} failures; {note}", flush=True)
-    return Row(title, 1, [f"{each}; `python -m prove firewall`" for each in failures], time.monotonic() - began, note)
+        return attempt(place)
+
+    return attempted(title, on_new_hosts, experiment="firewall")
 
 
 def _from_off(place: Place) -> tuple[str, list[str]]:
     before = {host: place.state(host) for host in PORTS}
     wrong = [] if place.knocked("mysql", "pg") == "open" else ["3306 was shut to pg before"]
     first = place.run("db", "firewall", "--yes")
-    wrong += _unless(first.code == 0, "switching it on", first)
+    wrong += unless(first.code == 0, "switching it on", first)
     wrong += _sides(place)
     again = place.run("db", "firewall", "--yes")
-    wrong += _unless(again.code == 0 and "0 changes" in again.text, "the second run", again)
+    wrong += unless(again.code == 0 and "0 changes" in again.text, "the second run", again)
     stood = {host: place.state(host) for host in PORTS}
     place.lab("fault", "mysql", "reboot")
     place.lab("up", "mysql")
     wrong += _sides(place)
     wrong += [f"{host}: the reboot changed ufw" for host in PORTS if place.state(host) != stood[host]]
     undone = place.run("db", "firewall", "--undo", "--yes")
-    wrong += _unless(undone.code == 0, "taking it back", undone)
+    wrong += unless(undone.code == 0, "taking it back", undone)
     wrong += _moved(place, before)
     wrong += [] if place.knocked("mysql", "pg") == "open" else ["3306 is shut to pg although all was taken back"]
     nothing = place.run("db", "firewall", "--undo", "--yes")
-    wrong += _unless(nothing.code == 2, "taking it back twice", nothing)
+    wrong += unless(nothing.code == 2, "taking it back twice", nothing)
     return f"on in {first.seconds:.0f} s, once more {again.seconds:.0f} s, back in {undone.seconds:.0f} s", wrong
 
 
@@ -227,7 +146,7 @@ def _among_others(place: Place) -> tuple[str, list[str]]:
         'server: mysql\n    clients: ["${LAB_PLESK}"]', 'server: mysql\n    clients: ["${LAB_PLESK}", "fd00:77::10"]'
     )
     done = place.run("db", "firewall", "external", "--yes")
-    wrong += _unless(done.code == 0, "the change", done)
+    wrong += unless(done.code == 0, "the change", done)
     for source, address, wanted in (
         ("pg", "", "silent"), ("operator", "", "silent"), ("plesk", "", "open"),
         ("pg", six, "silent"), ("plesk", six, "open"),
@@ -237,9 +156,9 @@ def _among_others(place: Place) -> tuple[str, list[str]]:
     status = place.on("mysql", "ufw status")
     wrong += [f"{rule} is gone" for rule in ("OpenSSH", f"{net}.77", f"{net}.0/24", "80,443/tcp") if rule not in status]
     again = place.run("db", "firewall", "external", "--yes")
-    wrong += _unless(again.code == 0 and "0 changes" in again.text, "the second run", again)
+    wrong += unless(again.code == 0 and "0 changes" in again.text, "the second run", again)
     undone = place.run("db", "firewall", "external", "--undo", "--yes")
-    wrong += _unless(undone.code == 0, "taking it back", undone)
+    wrong += unless(undone.code == 0, "taking it back", undone)
     wrong += [] if place.state("mysql") == before else ["mysql: ufw is not as it was, byte for byte"]
     return "", wrong
 
@@ -258,7 +177,7 @@ def _locked_out(place: Place, rule: str, lock: str = "plesk") -> tuple[str, list
         shut = shut or (0.0 if open_ else now)
         back = now if shut and open_ and not back else back
     said = Said(process.returncode, process.stdout.read() if process.stdout else "", time.monotonic() - began)
-    wrong = _unless(said.code == 3, "the run", said)
+    wrong = unless(said.code == 3, "the run", said)
     wrong += [] if shut else ["nobody was ever locked out: nothing was tried"]
     wrong += [] if place.reached_by_ssh("mysql") else ["no new SSH connection to mysql"]
     wrong += _moved(place, before)
@@ -279,9 +198,7 @@ def _killed(place: Place, rounds: int, dice: random.Random) -> tuple[str, list[s
             wrong.append(f"{moment}: the run ended before: {' '.join(said.split())[-300:]}")
             continue
         time.sleep(pause)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        kill(process)
         waited = time.monotonic()
         if number % 2:  # somebody takes over at once, or only when the switch has gone off
             while list((LAB / "hosts/mysql").glob(f"{KEPT}/*/armed.*")) or not _quiet():
@@ -299,7 +216,7 @@ def _killed(place: Place, rounds: int, dice: random.Random) -> tuple[str, list[s
             time.sleep(2)
             codes.append(place.run("resume", "--no-watch"))
         told.append(f"{moment}: {' '.join(str(said.code) for said in codes)}")
-        wrong += _unless(codes[-1].code in (0, 3), f"{moment}: resume", codes[-1])
+        wrong += unless(codes[-1].code in (0, 3), f"{moment}: resume", codes[-1])
         wrong += [f"{moment}: {each}" for each in (_moved(place, before) if codes[-1].code == 3 else _sides(place))]
         wrong += [
             f"{host}: a switch is left" for host in PORTS if list((LAB / f"hosts/{host}").glob(f"{KEPT}/*/armed.*"))
@@ -343,14 +260,14 @@ def _by_sudo(place: Place) -> tuple[str, list[str]]:
     _account(place, SUDOERS)
     before = place.state("mysql")
     done = place.run("db", "firewall", "external", "--yes")
-    wrong = _unless(done.code == 0, "the change", done)
+    wrong = unless(done.code == 0, "the change", done)
     wrong += [f"{s}: {w}" for s, e in (("pg", "silent"), ("plesk", "open")) if (w := place.knocked("mysql", s)) != e]
     undone = place.run("db", "firewall", "external", "--undo", "--yes")
-    wrong += _unless(undone.code == 0, "taking it back", undone)
+    wrong += unless(undone.code == 0, "taking it back", undone)
     wrong += [] if place.state("mysql") == before else ["mysql: ufw is not as it was, byte for byte"]
     place.on("mysql", PLANT.format(rule=NEVER_NEW))
     locked = place.run("db", "firewall", "external", "--yes")
-    wrong += _unless(locked.code == 3, "rules that shut SSH", locked)
+    wrong += unless(locked.code == 3, "rules that shut SSH", locked)
     wrong += [] if place.state("mysql") == before else ["mysql: ufw is not as it was after the switch went off"]
     return "", wrong
 
@@ -367,7 +284,7 @@ def _cannot(place: Place) -> tuple[str, list[str]]:
         place.on("mysql", breaks)
         before = {host: place.on(host, "sha256sum /etc/ufw/*.rules /etc/ufw/ufw.conf") for host in PORTS}
         said = place.run("db", "firewall", "--yes")
-        wrong += _unless(said.code == 1 and says in said.text and "by hand" in said.text, name, said)
+        wrong += unless(said.code == 1 and says in said.text and "by hand" in said.text, name, said)
         after = {host: place.on(host, "sha256sum /etc/ufw/*.rules /etc/ufw/ufw.conf") for host in PORTS}
         wrong += [] if after == before else [f"{name}: ufw's files were changed"]
         place.on("mysql", heals or "true")
@@ -376,7 +293,3 @@ def _cannot(place: Place) -> tuple[str, list[str]]:
 
 def _moved(place: Place, before: dict[str, str]) -> list[str]:
     return [f"{host}: ufw is not as it was, byte for byte" for host in PORTS if place.state(host) != before[host]]
-
-
-def _unless(good: bool, what: str, said: Said) -> list[str]:
-    return [] if good else [f"{what}: exit code {said.code}: {' '.join(said.text.split())[-500:]}"]

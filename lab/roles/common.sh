@@ -26,9 +26,13 @@ CREATE TABLE entry (id INT PRIMARY KEY AUTO_INCREMENT, person_id INT NOT NULL, a
 INSERT INTO person (name, town) SELECT CONCAT('person ', seq), CONCAT('town ', seq % 50) FROM seq_1_to_2000;
 INSERT INTO entry (person_id, amount, note) SELECT 1 + seq % 2000, seq / 7, REPEAT('x', 80) FROM seq_1_to_10000;
 CREATE VIEW large AS SELECT p.name, e.amount FROM entry e JOIN person p ON p.id = e.person_id WHERE e.amount > 500;
-CREATE TRIGGER no_null BEFORE INSERT ON entry FOR EACH ROW SET NEW.amount = IFNULL(NEW.amount, 0);
 CREATE PROCEDURE number_of_entries() SELECT COUNT(*) FROM entry;
 SQL
+}
+
+# mariadb_trigger NAME: as CiviCRM has many; n8n and Nextcloud have none
+mariadb_trigger() {
+  mariadb "mo_$1" -e 'CREATE TRIGGER no_null BEFORE INSERT ON entry FOR EACH ROW SET NEW.amount = IFNULL(NEW.amount, 0)'
 }
 
 # mariadb_maintenance PASSWORD USED_FROM: the account that backs up and restores

@@ -5,4 +5,5 @@ for name in crm n8n hooks consent games analytics api_stg admin_stg nextcloud; d
   password=MO_${name^^}_DB_PASS
   mariadb_database "$name" "${!password}" "$NET.10"
 done
+for name in crm consent; do mariadb_trigger "$name"; done
 mariadb_maintenance "$MO_MYSQL_MAINTENANCE_PASS" "$NET.10"
