@@ -63,9 +63,18 @@ async def test_a_run_that_comes_back(tmp_path: Path) -> None:
         lock_is(here, "free", run=False)
 
 
+async def test_a_run_comes_back_that_cannot_tell_where_a_step_stands_before_it_is_begun(tmp_path: Path) -> None:
+    """Nothing of it is anybody's to take back, so nobody is kept waiting for a human."""
+    async with site(tmp_path, stage_and_two(probe="echo no such login >&2; exit 1")) as here:
+        done = await deploy(here)
+        assert (done.state, here.ran("a"), here.ran("b")) == ("back", "do undo", "")
+        assert done.why_back == "step b: the record says `none`, the host says `cannot_tell`: no such login"
+        lock_is(here, "free", run=False)
+
+
 async def test_a_run_that_halts_stays_open_and_gives_the_lock_back(tmp_path: Path) -> None:
-    async with site(tmp_path, stage_and_two(probe="echo dunno")) as here:
-        with pytest.raises(Halted, match="step b: the record says `none`, the host says `cannot_tell`") as halt:
+    async with site(tmp_path, stage_and_two(probe="echo between")) as here:
+        with pytest.raises(Halted, match="step b: the record says `none`, the host says `between`") as halt:
             await deploy(here)
         assert halt.value.exit_code == 4
         assert (here.ran("a"), here.ran("b")) == ("do", "")
@@ -77,7 +86,7 @@ async def test_a_run_that_halts_stays_open_and_gives_the_lock_back(tmp_path: Pat
 
 async def test_a_halted_run_goes_on_when_its_reason_is_gone(tmp_path: Path) -> None:
     probe = (
-        '[ -e repaired ] || { echo dunno; exit; }; if [ -e "ground/$1" ]; then cat "ground/$1"; else echo before; fi'
+        '[ -e repaired ] || { echo between; exit; }; if [ -e "ground/$1" ]; then cat "ground/$1"; else echo before; fi'
     )
     async with site(tmp_path, stage_and_two(probe=probe)) as here:
         with pytest.raises(Halted):
@@ -114,7 +123,7 @@ async def test_what_was_on_its_way_back_never_goes_forward_again(tmp_path: Path)
 
 
 async def test_a_run_is_ended_by_hand_and_everything_stays(tmp_path: Path) -> None:
-    async with site(tmp_path, stage_and_two(probe="echo dunno")) as here:
+    async with site(tmp_path, stage_and_two(probe="echo between")) as here:
         with pytest.raises(Halted):
             await deploy(here)
         done = await operate.close("t", HERE, here.context(), reason="repaired by hand")

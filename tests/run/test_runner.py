@@ -50,7 +50,7 @@ async def led(work: object) -> str:
 
 # record -> how it ends and which changes really ran, when the ground is: before, after, between, cannot_tell
 FORWARD = {
-    "none": ("ok: do", "ok:", "halt:", "halt:"),
+    "none": ("ok: do", "ok:", "halt:", "back:"),
     "begun": ("ok: do", "ok:", "ok: undo do", "halt:"),
     "done": ("halt:", "ok:", "halt:", "halt:"),
     "failed": ("back:", "back:", "back:", "halt:"),
@@ -59,8 +59,8 @@ FORWARD = {
     "undone": ("ok: do", "halt:", "halt:", "halt:"),
 }
 BACKWARD = {
-    "none": ("ok:", "ok:", "halt:", "halt:"),
-    "found": ("ok:", "ok:", "halt:", "halt:"),
+    "none": ("ok:", "ok:", "halt:", "ok:"),
+    "found": ("ok:", "ok:", "halt:", "ok:"),
     "undone": ("ok:", "ok:", "halt:", "halt:"),
     "left": ("ok:", "ok:", "ok:", "ok:"),
     "begun": ("ok:", "ok: undo", "ok: undo", "halt:"),
@@ -226,14 +226,22 @@ async def test_a_probe_that_does_not_answer_cannot_tell(tmp_path: Path, probe: s
         step = step.model_copy(update={"probe": step.probe.model_copy(update={"timeout": 0.2})})
     async with site(tmp_path, [step]) as here, here.held() as (_, runner):
         assert await runner.probe(step) == "cannot_tell"
-        assert await led(runner.forward(step, alone=True)) == "halt"
+        assert await led(runner.forward(step, alone=True)) == "back"
         assert here.ran("s") == ""
 
 
-async def test_what_a_probe_says_of_its_doubt_is_told(tmp_path: Path) -> None:
-    steps = (small("s", probe="echo 'the server takes no'; echo 'connections'; echo cannot_tell"),)
+@pytest.mark.parametrize(
+    "probe",
+    [
+        "echo 'the server takes no'; echo 'connections'; echo cannot_tell",
+        "echo the server takes no connections >&2; exit 1",
+    ],
+    ids=["it cannot tell", "it fails"],
+)
+async def test_what_a_probe_says_of_its_doubt_is_told(tmp_path: Path, probe: str) -> None:
+    steps = (small("s", probe=probe),)
     async with site(tmp_path, steps) as here, here.held() as (_, runner):
-        with pytest.raises(Halted, match=r"the host says `cannot_tell`: the server takes no connections$"):
+        with pytest.raises(WayBack, match=r"the host says `cannot_tell`: the server takes no connections$"):
             await runner.forward(steps[0], alone=False)
 
 

@@ -22,6 +22,7 @@ from fairlead.model import (
     Finding,
     Ledger,
     Plan,
+    Result,
     ServiceChange,
     Step,
     TakeBack,
@@ -224,6 +225,8 @@ class Runner:
             if chosen in ("next", "found", "seen"):
                 self._settle(step, chosen)
                 return
+            if chosen == "back" and sees == "cannot_tell":
+                raise WayBack(self._stands(step, sees))
             if chosen == "back":
                 raise WayBack(f"{step.title} failed")
             if chosen == "halt":
@@ -239,7 +242,10 @@ class Runner:
         fact = self.session.fact(step)
         if self.session.joins_its_probe(step, alone=alone) and move(fact, "before", "forward") == "do":
             done = await self._probe_and_do(step)
-            return (None, done.where) if isinstance(done, Saw) else (done, "before")
+            if isinstance(done, Done):
+                return done, "before"
+            if done.where != "cannot_tell":  # which has no reason with it, so it is asked for
+                return None, done.where
         sees = await self.probe(step)
         if move(fact, sees, "forward") != "do":
             return None, sees
@@ -350,18 +356,25 @@ class Runner:
         return self.session.fact(one.swap).state != "none"
 
     async def _take_data_back(self, taken: list[TakeBack]) -> None:
-        """Restore beside, keep writers still, swap: each for all databases at once."""
+        """Restore beside, end first releases, keep writers still, swap: each for all databases at once."""
         if not taken:
             return
         writers = {name for one in taken for name in one.writers}
         fences = [step for step in self.plan.data.enter if step.service in writers]
         self._phase("taking data back", ", ".join(one.database for one in taken))
         try:
-            for several in ([one.shadow for one in taken], fences, [one.swap for one in taken]):
-                await self._look_ahead(several)
-                await _all_or_first_error(self._lane([step]) for step in several)
+            await self._at_once([one.shadow for one in taken])
+            for step in self.plan.way_back:
+                if step.id in self.plan.data.ends:
+                    await self.backward(step, alone=True)
+            await self._at_once(fences)
+            await self._at_once([one.swap for one in taken])
         except WayBack as error:
             raise Halted(f"data could not be taken back: {error.why}", self._data_hint()) from error
+
+    async def _at_once(self, steps: list[Step]) -> None:
+        await self._look_ahead(steps)
+        await _all_or_first_error(self._lane([step]) for step in steps)
 
     def _data_hint(self) -> str:
         here = f"-e {self.plan.environment}"
@@ -456,7 +469,7 @@ class Runner:
         host = await self.session.hosts.get(step.host)
         result = await host.run(step.probe)
         where = as_where(result.stdout) if result.ok else "cannot_tell"
-        self._doubts[step.id] = _doubt(self.session.secrets.redact(result.stdout)) if where == "cannot_tell" else ""
+        self._doubts[step.id] = self.session.secrets.redact(_doubt(result)) if where == "cannot_tell" else ""
         return where
 
     async def _change(self, step: Step, what: Literal["do", "undo"], *, alone: bool) -> Done:
@@ -575,8 +588,8 @@ def _verb(step: Step, what: Literal["do", "undo"]) -> str:
 def _live(change: ServiceChange, where: Where) -> str:
     told = {
         "before": change.before or "nothing, as before",
-        "after": f"{change.after} (new)",
-        "between": f"something between {change.before or 'nothing'} and {change.after}",
+        "after": f"{change.leads_to} (new)",
+        "between": f"something between {change.before or 'nothing'} and {change.leads_to}",
         "cannot_tell": "cannot be told",
     }
     return f"live: {change.service} on {change.host}: {told[where]}"
@@ -589,9 +602,9 @@ def _parts(done: Done) -> tuple[str, str, str]:
     return own, note, textwrap.indent(quoted.strip("\n"), "    ")
 
 
-def _doubt(said: str) -> str:
-    """What a probe has said before its last word, in one line."""
-    return " ".join(said.split()[:-1])[-300:]
+def _doubt(result: Result) -> str:
+    """What a probe has said before its last word, in one line; where it failed, its last words."""
+    return " ".join(result.stdout.split()[:-1])[-300:] if result.ok else result.last_words
 
 
 def _said(done: Done) -> str:

@@ -16,7 +16,7 @@ _SEES: tuple[Where, ...] = ("before", "after", "between", "cannot_tell")
 
 FORWARD: dict[str, _ROW] = {
     #              before   after    between         cannot_tell
-    "none": ("do", "found", "halt", "halt"),
+    "none": ("do", "found", "halt", "back"),
     "begun": ("do", "seen", "undo_then_do", "halt"),
     "done": ("halt", "next", "halt", "halt"),
     "failed": ("back", "back", "back", "halt"),
@@ -25,8 +25,8 @@ FORWARD: dict[str, _ROW] = {
     "undone": ("do", "halt", "halt", "halt"),
 }
 BACKWARD: dict[str, _ROW] = {
-    "none": ("next", "next", "halt", "halt"),
-    "found": ("next", "next", "halt", "halt"),
+    "none": ("next", "next", "halt", "next"),
+    "found": ("next", "next", "halt", "next"),
     "undone": ("next", "next", "halt", "halt"),
     "left": ("next", "next", "next", "next"),
     "begun": ("undone", "undo", "undo", "halt"),
