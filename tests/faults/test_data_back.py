@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from support.box import FREE, Box, ended, release, says, until
-from support.live_data import Place, Sqlite, migration, names
+from support.live_data import Maria, Place, Sqlite, migration, names
 
 Crm = tuple[Box, Place]
+MARIA = pytest.mark.parametrize("crm", [Maria], indirect=True, ids=["mariadb"])
 ONE = pytest.mark.parametrize("crm", [Sqlite], indirect=True, ids=["sqlite"])
 WRITTEN = "insert into people (id, name) values (9, 'i');"
 NOTED = "echo {word} >>log"
@@ -58,6 +59,76 @@ def test_writers_are_still_while_data_goes_back(crm: Crm) -> None:
     order = ["db-crm.backup", "site.maintenance_on", "db-crm.final-site", "site.migrate", "db-crm.shadow"]
     assert [step for step in steps if step in order] == order
     assert steps.index("db-crm.shadow") < steps.index("site.fence_on") < steps.index("db-crm.swap")
+
+
+TRIGGER = "create trigger loud before insert on people for each row set new.name = concat(new.name, '!')"
+REFUSED = "crm: has triggers, which rows would miss that site could write"
+
+
+@MARIA
+def test_triggers_and_writers_that_nobody_stops_are_seen_before_anything_is_begun(crm: Crm) -> None:
+    """By a deployment, which promises a way back, and by a restore; with maintenance both take data back."""
+    box, place = broken(crm, WRITTEN)
+    place.sql(TRIGGER)
+    for words in (("deploy", "--yes"), ("db", "restore", "crm", "--yes")):
+        says(box.run(*words), 1, REFUSED, "give `maintenance` to site")
+    assert names(place) == "a B c" and not extra(place) and box.lock() == FREE
+    broken(crm, WRITTEN, **PAGE)
+    says(box.deploy(), 3, "the data of crm is as it was before")
+    place.sql("insert into people (id, name) values (4, 'd')")
+    assert names(place) == "a B c d!" and box.lock() == FREE
+
+
+@pytest.mark.parametrize("crm", [Maria, Sqlite], indirect=True, ids=["mariadb", "sqlite"])
+def test_a_first_deployment_that_fails_ends_what_it_started_and_then_takes_data_back(crm: Crm) -> None:
+    """No maintenance keeps a first release from writing, and MariaDB's triggers want nobody to write."""
+    box, place = crm
+    if isinstance(place, Maria):
+        place.sql(TRIGGER)
+    box.databases["data"]["rollback"] = {"data": "all"}
+    box.service = {"on_switch": FIRST, "migrations": migration(place, WRITTEN), "health": [{"path": "/"}]}
+    there = {"host": "server", "path": "new", "databases": ["crm"], "url": "http://127.0.0.1:9"}
+    box.environment["services"] = {"site": there}
+    box.configure()
+    says(box.deploy(), 3, "the data of crm is as it was before")
+    assert names(place) == "a B c" and not extra(place) and not (box.home / "started").exists()
+    undone = [line["step"] for line in record(box) if line["kind"] == "intent" and line["what"] == "undo"]
+    done = [line["step"] for line in record(box) if line["kind"] == "intent"]
+    assert "site.switch" in undone and box.lock() == FREE
+    last = len(done) - 1 - done[::-1].index("site.switch")
+    assert done.index("db-crm.shadow") < last < done.index("db-crm.swap")
+
+
+FIRST = {
+    "run": ["sh", "-c", "cp new/current/VERSION started"],
+    "stop": ["sh", "-c", "rm -f started; echo stop >>log"],
+    "status": ["test", "-e", "started"],
+}
+
+
+@ONE
+def test_a_first_deployment_is_taken_away_with_its_data_and_comes_again(crm: Crm) -> None:
+    """What it started ends before data goes back; and the rollback can be taken back as any other."""
+    box, place = crm
+    box.databases["data"]["rollback"] = {"data": "all"}
+    box.service = {"on_switch": FIRST, "migrations": migration(place, WRITTEN), **PAGE}
+    box.environment["services"] = {"site": {"host": "server", "path": "new", "databases": ["crm"]}}
+    box.configure()
+    says(box.deploy(), 0, "is done")
+    assert names(place) == "A B c i" and extra(place) and (box.home / "started").read_text() == "v2\n"
+    assert not (box.home / "log").exists()
+    plan = box.run("rollback")
+    assert "-> nothing" in plan.text and "rm new/current" in plan.text, plan.text
+    told = box.run("rollback", "--yes", "--json")
+    assert told.code == 0 and names(place) == "a B c" and not extra(place)
+    assert (box.home / "log").read_text() == "stop\n", "nobody is told to wait who is ended anyway"
+    left = {path.name for path in (box.home / "new").iterdir()}
+    assert left == {"releases"} and not (box.home / "started").exists() and box.lock() == FREE
+    steps = [line["step"] for line in record(box) if line["kind"] == "intent" and line["what"] == "do"]
+    assert steps.index("db-crm.shadow") < steps.index("site.switch") < steps.index("db-crm.swap")
+    says(box.run("rollback", json.loads(told.out)["deployment"]["id"], "--yes"), 0, "is done")
+    assert (box.home / "new/current/VERSION").read_text() == (box.home / "started").read_text() == "v2\n"
+    says(box.deploy(), 0, "nothing to change")
 
 
 def record(box: Box) -> list[dict[str, Any]]:

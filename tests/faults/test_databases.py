@@ -200,6 +200,20 @@ def test_backup_truncated_by_one_byte(boxes: Boxes, engine: Engine) -> None:
     assert box.photograph() == before and box.lock() == FREE
 
 
+def test_a_newer_backup_that_does_not_count_is_passed_over_and_that_is_said(boxes: Boxes, engine: Engine) -> None:
+    box, name = server(boxes, engine, 3)
+    says(box.run("db", "backup"), 0, "3 rows in 3 tables")
+    first = {path.name for path in kept(box)}
+    says(box.run("db", "backup"), 0, "3 rows in 3 tables")
+    last = next(path for path in kept(box) if path.name not in first and not path.name.endswith(".json"))
+    last.write_bytes(last.read_bytes()[:-1])
+    passed = f"{last.name} is newer and was passed over, it does not count: its file is cut short or changed"
+    says(box.run("db", "restore", name, "--into", "mo_older"), 0, passed, "`fairlead db backups` lists them")
+    assert engine.tables("mo_older") == 3
+    asked = box.run("db", "restore", name)
+    assert passed in asked.text and engine.tables(f"mo_{name}") == 3
+
+
 def test_two_backups_at_once(boxes: Boxes, engine: Engine) -> None:
     box, _ = server(boxes, engine, 300)
     first, second = (box.operator.start("db", "backup", "--json") for _ in range(2))

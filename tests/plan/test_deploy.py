@@ -125,7 +125,7 @@ ROWS: dict[str, tuple[Callable[[World], Awaitable[None]], dict[str, str], list[s
         {
             "remarks": [
                 "the way back takes back the data of crm once the migration has begun; what was written since is kept",
-                "the way back does not stop api, which have no `maintenance`: what is written to crm meanwhile "
+                "the way back does not stop api, without `maintenance`: what is written to crm meanwhile "
                 "is kept, and is not in what is live afterwards",
             ]
         },

@@ -57,10 +57,15 @@ async def test_the_old_release_is_gone(world: World) -> None:
 
 
 async def test_it_was_the_first_deployment(world: World) -> None:
+    """What was put to work is taken away, and nothing has to answer afterwards."""
     undone = await world.plan(api="v1")
     await world.lay("api", "v1")
-    with pytest.raises(NotReady, match="for the first time"):
-        await rollback(world, undone)
+    plan = await rollback(world, undone)
+    (change,) = plan.services
+    assert (change.before, change.leads_to, change.gone) == (undone.services[0].after, "nothing", True)
+    assert [step.id for step in plan.steps] == ["api.switch"] and plan.proven == {}
+    assert "api" not in {target.service for target in plan.watch}
+    assert len(plan.staged) == 1, "what is taken away must be what it was, so that it can come again"
 
 
 async def test_whether_writers_are_still_is_a_matter_of_each_database(world: World) -> None:
@@ -70,4 +75,4 @@ async def test_whether_writers_are_still_is_a_matter_of_each_database(world: Wor
     world.document["services"]["api"]["maintenance"] = {"on": ["true"], "off": ["true"]}
     installation = world.installation
     around = fences(installation, installation.environments["test"].services.values(), {"crm", "unused"})
-    assert ([step.service for step in around.enter], around.open_to) == (["api"], ("unused",))
+    assert ([step.service for step in around.enter], around.open_to) == (["api"], {"unused": ["site"]})

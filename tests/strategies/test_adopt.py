@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +39,12 @@ class Site:
             },
         }
         (folder / "fairlead.yml").write_text(json.dumps(document))
+
+    def change(self, edit: Callable[[dict[str, Any]], None]) -> None:
+        """Another fairlead.yml."""
+        document = json.loads((self.operator.folder / "fairlead.yml").read_text())
+        edit(document)
+        (self.operator.folder / "fairlead.yml").write_text(json.dumps(document))
 
     def seen(self) -> object:
         files = {str(p.relative_to(self.place)): p.lstat().st_ino for p in self.place.rglob("*") if not p.is_dir()}
@@ -76,6 +84,41 @@ def test_an_adoption_that_comes_back_leaves_exactly_what_was_found(tmp_path: Pat
     adopted = site.operator.json(0, "adopt", "web", "--yes")["deployment"]
     site.operator.must(0, "rollback", adopted["id"], "--yes")
     assert site.seen() == found
+
+
+UNITS = {
+    "it runs": (
+        ["printf", "LoadState=loaded\nActiveState=active\nSubState=running\nMainPID=812\n"],
+        "its unit shop: active (running), process 812",
+    ),
+    "it does not": (
+        ["printf", "LoadState=loaded\nActiveState=failed\nSubState=failed\nMainPID=0\n"],
+        "its unit shop: failed (failed)",
+    ),
+    "nobody knows it": (
+        ["printf", "LoadState=not-found\nActiveState=inactive\nMainPID=0\n"],
+        "its unit shop: systemd knows no such unit",
+    ),
+    "systemd is not there": (
+        ["sh", "-c", "echo 'System has not been booted' >&2; exit 1"],
+        "its unit shop: systemd cannot be asked (System has not been booted)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNITS)
+def test_the_unit_that_is_there_is_shown_at_first_contact(tmp_path: Path, case: str) -> None:
+    """By the plan of an adoption, and by that of a first deployment."""
+    show, line = UNITS[case]
+    site = Site(tmp_path, "current")
+    site.change(lambda document: document["hosts"]["here"].update(commands={"show": show, "restart": ["true"]}))
+    site.change(lambda document: document["environments"]["live"]["services"]["web"].update(unit="shop"))
+    asked = site.operator.run("adopt", "web")
+    assert line in asked.stdout + asked.stderr
+    site.operator.must(0, "adopt", "web", "--yes")
+    assert "its unit" not in site.operator.must(0, "plan"), "it is no first contact any more"
+    site.change(lambda document: document["environments"]["live"]["services"]["web"].update(path="new"))
+    assert line in site.operator.must(0, "plan")
 
 
 @pytest.mark.long  # it is waited for as long as for any site that does not answer

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 DRILLS = 2
 """Drills of one server at the same time."""
+BACKUPS_HINT = "`fairlead db backups` lists them"
 CHECK_LIMIT = 8.0
 """Seconds that all databases together have to answer."""
 
@@ -156,7 +157,7 @@ class Data:
             async with places.setdefault(server, asyncio.Semaphore(DRILLS)):
                 try:
                     host = await self._app.hosts.get(database.host)
-                    chosen = await self._backup_of(database, "")
+                    chosen, _ = await self._backup_of(database, "")
                     return await ENGINES[database.engine].drill(host, chosen, database, self._app.secrets, run=run)
                 except FairleadError as error:
                     return Drill(database=database.name, run=run, passed=False, says=error.what, hint=error.hint)
@@ -167,8 +168,12 @@ class Data:
         """Write the newest backup that counts, or the named one, into a new database or file, and prove it."""
         database = self.named([name])[0]
         host = await self._app.hosts.get(database.store.host)
-        chosen = await self._backup_of(database, file)
-        return await ENGINES[database.engine].restore(host, chosen, database, into, self._app.secrets)
+        chosen, passed_over = await self._backup_of(database, file)
+        finding = await ENGINES[database.engine].restore(host, chosen, database, into, self._app.secrets)
+        if passed_over and finding.status == "ok":
+            words = {"status": "warn", "says": f"{finding.says}; {passed_over}", "hint": BACKUPS_HINT}
+            finding = finding.model_copy(update=words)
+        return finding
 
     async def plan_restore(self, names: Iterable[str], file: str = "", *, end_blockers: bool = False) -> Plan:
         """What it takes to take databases back to their newest backups that count, or one of them to the named one.
@@ -181,10 +186,11 @@ class Data:
             backups = await asyncio.gather(*(self._backup_of(database, file) for database in databases))
             chosen = [
                 Chosen(database, backup, restore_label(database.name, backup, now))
-                for database, backup in zip(databases, backups, strict=True)
+                for database, (backup, _) in zip(databases, backups, strict=True)
             ]
-            app = self._app
-            return await plan_restore(app.installation, app.environment, chosen, app.hosts, end_blockers=end_blockers)
+            notes, app = [note for _, note in backups if note], self._app
+            plan = await plan_restore(app.installation, app.environment, chosen, app.hosts, end_blockers=end_blockers)
+            return plan.model_copy(update={"remarks": (*plan.remarks, *notes)})
 
         self._app.remake = make
         return await make()
@@ -292,7 +298,7 @@ class Data:
 
         async def one(database: DatabaseSpec) -> Ledger:
             host = await self._app.hosts.get(database.host)
-            backup = await self._backup_of(database, file)
+            backup, _ = await self._backup_of(database, file)
             return await ENGINES[database.engine].estimate(host, database, backup, self._app.secrets)
 
         return list(await asyncio.gather(*(one(database) for database in self.named(names))))
@@ -353,23 +359,26 @@ class Data:
         """The same for what the last restore of each of these databases has kept."""
         return await self.ledgers(await self._kept_under(self.named(names)))
 
-    async def _backup_of(self, database: DatabaseSpec, file: str) -> Backup:
-        """The newest backup that counts, or the named one, which may be older than the limit.
+    async def _backup_of(self, database: DatabaseSpec, file: str) -> tuple[Backup, str]:
+        """The newest backup that counts, or the named one, which may be older than the limit; and what to say of one
+        that is newer and was passed over, empty = there is none.
 
         Raises CallError where there is none, NotReady where none of them counts.
         """
-        hint = "`fairlead db backups` lists them"
         there = [one for one in await self._of(database) if file in ("", one.file)]
         if not there:
-            raise CallError(f"no backup {file}".rstrip() + f" of {database.name}", hint)
+            raise CallError(f"no backup {file}".rstrip() + f" of {database.name}", BACKUPS_HINT)
         good = [one for one in there if not store.why_not(database, one)]
         newest = max(good or there, key=lambda one: one.started)
         if flaw := store.why_not(database, newest):
-            raise NotReady(f"{newest.file} cannot be restored, it does not count: {flaw}", hint)
+            raise NotReady(f"{newest.file} cannot be restored, it does not count: {flaw}", BACKUPS_HINT)
         if not file and (old := store.why_not(database, newest, self._app.clock.now())):
             what = f"the newest backup of {database.name} does not count: {old}"
             raise NotReady(what, f"to take it all the same: --backup {newest.file}")
-        return newest
+        last = max(there, key=lambda one: one.started)
+        if last.started <= newest.started:
+            return newest, ""
+        return newest, f"{last.file} is newer and was passed over, it does not count: {store.why_not(database, last)}"
 
     async def plan_firewall(self, names: Iterable[str] = ()) -> Plan:
         """What it takes that only their clients reach the ports of these groups' servers, or of all groups'.

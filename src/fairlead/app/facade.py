@@ -34,6 +34,7 @@ from fairlead.model import (
     RecordLine,
     Report,
     Sample,
+    ServiceChange,
     Step,
     Upload,
     WayBackTime,
@@ -486,11 +487,13 @@ class Fairlead:
 
 
 def _as_seen(approved: Plan, now: Plan) -> Plan:
-    """A plan made again, with the counts that the person has seen: they move with every visitor and bind nobody."""
-    seen = {change.service: change.inventory for change in approved.services}
-    services = [
-        change.model_copy(update={"inventory": seen.get(change.service) if change.inventory else None})
-        for change in now.services
-    ]
+    """A plan made again, with the counts and units that the person has seen: those move, and bind nobody."""
+    seen = {change.service: change for change in approved.services}
+    services = [_with_what_was_seen(change, seen.get(change.service, change)) for change in now.services]
     commit = {"commit": approved.commit, "uncommitted": approved.uncommitted}
     return now.model_copy(update={"services": tuple(services), **commit})
+
+
+def _with_what_was_seen(now: ServiceChange, seen: ServiceChange) -> ServiceChange:
+    inventory = seen.inventory if now.inventory else None
+    return now.model_copy(update={"inventory": inventory, "unit": seen.unit if now.unit else ""})

@@ -132,7 +132,7 @@ class Engine(Protocol):
 
     async def room(self, host: Host, databases: Sequence[DatabaseSpec]) -> list[Finding]:
         """Can a second database be made beside each? `fail` where the server would refuse, `unknown` where it cannot be
-        asked. Changes nothing.
+        asked. `triggers` in the evidence names some of those that let it be swapped only `fenced`. Changes nothing.
         """
         ...
 

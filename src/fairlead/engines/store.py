@@ -193,7 +193,8 @@ def _has_room(database: DatabaseSpec, line: Line) -> Finding:
     says, hint = line["none"].get(database.name, ("", "")) if line["ok"] else (line["says"], line["hint"])
     status: Literal["ok", "fail", "unknown"] = "unknown" if not line["ok"] else "fail" if says else "ok"
     says = says or "a second database can be made beside it"
-    return Finding(check="room", subject=database.name, status=status, says=says, hint=hint)
+    evidence = {"triggers": several} if (several := line.get("triggers", {}).get(database.name)) else {}
+    return Finding(check="room", subject=database.name, status=status, says=says, hint=hint, evidence=evidence)
 
 
 def backup_label(change: str, seen: Iterable[Backup]) -> str:

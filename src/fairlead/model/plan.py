@@ -58,6 +58,8 @@ class ServiceChange(Model):
     """Release that will be live: the first 12 hex digits of its tree hash."""
     unnamed: bool = False
     """The release does not tell its id, because it was found and not made: it is proven by its files alone."""
+    gone: bool = False
+    """Nothing will be live: the first deployment of the service is taken back."""
     version: str = ""
     """What people call the new release: a commit, a tag, a text; shown beside the hash."""
     files: Difference = Difference()
@@ -65,11 +67,23 @@ class ServiceChange(Model):
     """Where its releases lie on the host."""
     inventory: Inventory | None = None
     """What was found, where a folder is changed that holds more than ours."""
+    unit: str = ""
+    """What systemd said of its unit, where nothing of ours was live: for the person, it binds nobody."""
 
     @property
     def tells(self) -> str:
         """The id that the service must tell once it is live; empty = it cannot."""
         return "" if self.unnamed else self.after
+
+    @property
+    def leads_to(self) -> str:
+        """For people: what will be live."""
+        return self.after or ("nothing" if self.gone else "what was found")
+
+    def back(self, **more: object) -> ServiceChange:
+        """The same the other way round, without what was found before it; `more` are fields that differ from that."""
+        words = {"before": self.after, "after": self.before, "version": "", "inventory": None, "unit": ""}
+        return self.model_copy(update={**words, **more})
 
 
 class WatchTarget(Model):
@@ -124,6 +138,8 @@ class TakeBack(Model):
     """Ids of the steps that change it and cannot take that back themselves."""
     writers: tuple[str, ...] = ()
     """Services that use it and can be kept from writing."""
+    open_to: tuple[str, ...] = ()
+    """Services that use it, live before and after, which nobody can keep from writing meanwhile."""
     shadow: Step
     swap: Step
 
@@ -137,6 +153,8 @@ class DataBack(Model):
     """What the way back does with data, before it takes back anything else."""
 
     databases: tuple[TakeBack, ...] = ()
+    ends: tuple[str, ...] = ()
+    """Steps of the plan that are taken back before any data is: first releases of services that write to it."""
     enter: tuple[Step, ...] = ()
     """Keep services from writing, a step for each."""
     leave: tuple[Step, ...] = ()

@@ -26,7 +26,7 @@ def opening(plan: Plan, run: str, entry: Entry) -> str:
         *([f"evidence {entry.evidence}"] if entry.evidence else []),
         f"plan {plan.hash}",
     ]
-    changes = [f"{c.service}: {c.before or 'nothing'} -> {c.after} {c.version}".rstrip() for c in plan.services]
+    changes = [f"{c.service}: {c.before or 'nothing'} -> {c.leads_to} {c.version}".rstrip() for c in plan.services]
     parts = [
         f"A {plan.kind} of `{plan.project}` to `{plan.environment}` is about to begin.",
         fenced(facts),

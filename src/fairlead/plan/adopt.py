@@ -6,7 +6,7 @@ from fairlead.config import EnvironmentSpec, Installation, ServiceSpec
 from fairlead.errors import CallError, NotReady
 from fairlead.model import Plan
 from fairlead.outside.connect import Hosts
-from fairlead.plan.deploy import assembled, proofs, standing
+from fairlead.plan.deploy import assembled, proofs, standing, with_units
 from fairlead.strategies import adopt
 
 
@@ -28,7 +28,8 @@ async def plan_adopt(installation: Installation, environment: EnvironmentSpec, n
         what = f"{name}: {service.host}:{service.path} cannot be read: {result.last_words or error}"
         raise NotReady(what, f"`fairlead doctor` shows what is missing on {service.host}") from error
     adopt.refuse(service, found)
-    change, steps = adopt.change(service, found), adopt.steps(service, found)
+    steps = adopt.steps(service, found)
+    (change,) = await with_units(installation, environment, [adopt.change(service, found)], hosts)
     return assembled(
         installation,
         environment,

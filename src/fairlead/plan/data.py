@@ -27,7 +27,8 @@ from fairlead.model import (
 from fairlead.outside.connect import Hosts
 from fairlead.strategies import STRATEGIES
 
-OPEN_REMARK = "writers are not stopped: what they write until the swap is kept, and is not in the restored database"
+OpenTo = Mapping[str, Sequence[str]]
+"""By database: services that use it and cannot be kept from writing; those without any are not in it."""
 
 
 class Chosen(NamedTuple):
@@ -45,8 +46,7 @@ class Fences(NamedTuple):
 
     enter: tuple[Step, ...]
     leave: tuple[Step, ...]
-    open_to: tuple[str, ...]
-    """Names of the databases that a service uses which cannot be kept from writing."""
+    open_to: OpenTo
 
 
 def database_name(database: DatabaseSpec) -> str:
@@ -146,6 +146,32 @@ def refuse_writers(databases: Iterable[DatabaseSpec], services: Iterable[Service
             )
 
 
+def refuse_triggers(open_to: OpenTo, room: Mapping[str, Finding]) -> None:
+    """Raises NotReady where one of these has triggers: rows that are written while it is swapped would miss them, so
+    the swap would be refused, and with it the way back.
+    """
+    several = {name: users for name, users in open_to.items() if name in room and room[name].evidence.get("triggers")}
+    if several:
+        names, writers = ", ".join(several), _all_of(several)
+        raise NotReady(
+            f"{names}: has triggers, which rows would miss that {writers} could write while its data is taken back",
+            f"give `maintenance` to {writers}; or let its data be: `rollback: {{data: none}}` of the database",
+        )
+
+
+def open_remarks(way: str, open_to: OpenTo) -> Iterable[str]:
+    """What a plan says of writers that `way` (such as `the restore`) does not stop."""
+    if open_to:
+        yield (
+            f"{way} does not stop {_all_of(open_to)}, without `maintenance`: what is written to {', '.join(open_to)} "
+            "meanwhile is kept, and is not in what is live afterwards"
+        )
+
+
+def _all_of(open_to: OpenTo) -> str:
+    return ", ".join(dict.fromkeys(name for several in open_to.values() for name in several))
+
+
 def expected_outage(database: DatabaseSpec, backup: Backup | None = None) -> str:
     """What a plan says of a database that is replaced in place, from the backup that it is filled from, if it is there.
 
@@ -171,8 +197,9 @@ def fences(installation: Installation, services: Iterable[ServiceSpec], names: C
         )
         for on in (True, False)
     )
-    free = {name for service in writers if service not in waiting for name in service.databases}
-    return Fences(enter, leave, tuple(sorted(free & set(names))))
+    free = [service for service in writers if service not in waiting]
+    users = {name: [service.name for service in free if name in service.databases] for name in sorted(names)}
+    return Fences(enter, leave, {name: several for name, several in users.items() if several})
 
 
 # -- a deployment's backups, and its way back
@@ -284,11 +311,13 @@ def data_back(
 ) -> DataBack:
     """How the way back of a deployment takes these databases back.
 
-    `new`: services that are not live yet, and so are ended by the way back itself; nobody can keep them from writing
-    before, so what they use is not replaced in place. `day`: YYYYMMDD, for the names of what is kept. Raises NotReady
-    where another service could write to what is replaced in place.
+    `new`: services that are not live yet. Nobody can keep those from writing, so the way back ends their releases
+    before it takes data back; where a docroot is new nothing ends, so what its service uses is not replaced in place.
+    `day`: YYYYMMDD, for the names of what is kept. Raises NotReady where another service could write to what is
+    replaced in place.
     """
-    used = {name for service in environment.services.values() if service.name in new for name in service.databases}
+    ended = {name for name in new if environment.services[name].strategy == "release"}
+    used = {name for one in environment.services.values() if one.name in {*new} - ended for name in one.databases}
     several = [one for one in to_take_back(databases, migrated) if not (in_place(one) and one.name in used)]
     services = [one for one in environment.services.values() if one.name not in new]
     around = fences(installation, services, {one.name for one in several})
@@ -297,6 +326,7 @@ def data_back(
     taken = []
     for one in several:
         users = [service.name for service in environment.services.values() if one.name in service.databases]
+        free = tuple(name for name in users if name not in {*still, *ended})
         chosen = Chosen(one, made.labels[one.name], f"{day}_{sha256(canonical(made.labels[one.name]))[:8]}")
         taken.append(
             TakeBack(
@@ -306,11 +336,16 @@ def data_back(
                 on_new_rows=one.rollback.on_new_rows,
                 migrations=migrated.get(one.name, ()),
                 writers=tuple(name for name in users if name in still),
+                open_to=free,
                 shadow=shadow(chosen),
-                swap=swap(chosen, fenced=still >= set(users), end_blockers=True),
+                swap=swap(chosen, fenced=not free, end_blockers=True),
             )
         )
-    return DataBack(databases=tuple(taken), enter=around.enter, leave=around.leave)
+    names = {one.name for one in several}
+    ends = [
+        f"{one.name}.switch" for one in environment.services.values() if one.name in ended and names & {*one.databases}
+    ]
+    return DataBack(databases=tuple(taken), ends=tuple(ends), enter=around.enter, leave=around.leave)
 
 
 def standby(databases: Iterable[DatabaseSpec], back: DataBack) -> tuple[tuple[Step, ...], tuple[Step, ...]]:

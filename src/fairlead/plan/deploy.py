@@ -26,19 +26,22 @@ from fairlead.outside.connect import Hosts
 from fairlead.plan.beside import drops, expired_beside
 from fairlead.plan.data import (
     Backups,
+    OpenTo,
     backups,
     data_back,
     database_name,
     expected_outage,
     in_place,
     migrations,
+    open_remarks,
     refuse_no_room,
+    refuse_triggers,
     room_beside,
     standby,
     to_take_back,
 )
 from fairlead.plan.prepare import Artifact
-from fairlead.strategies import STRATEGIES
+from fairlead.strategies import STRATEGIES, systemd
 from fairlead.strategies.proof import health_checks, identity_checks
 
 T = TypeVar("T")
@@ -72,9 +75,11 @@ async def plan_deploy(
     databases = _touched_databases(installation, environment, changes)
     migrated = migrations(environment, steps)
     refuse_no_room(to_take_back(databases, migrated), room)
+    changes = await with_units(installation, environment, changes, hosts)
     made = await backups(databases, migrated, changes, hosts, needed)
     new = {change.service for change in changes if not change.before}
     back = data_back(installation, environment, databases, made, migrated, new=new, day=day)
+    refuse_triggers(_open_to(back), room)
     filled, cleared = standby(databases, back)
     around = [*made.before, *filled, *_with_final(steps, made, back), *cleared]
     around += drops(over, {one.name: one for one in own}) if changes else []
@@ -97,6 +102,22 @@ def _changed(
             changes.append(strategy.change(service, artifact.tree, artifact.version, seen))
             steps += strategy.steps(service, installation.hosts[service.host], artifact.tree, seen)
     return changes, steps
+
+
+async def with_units(
+    installation: Installation, environment: EnvironmentSpec, changes: Iterable[ServiceChange], hosts: Hosts
+) -> list[ServiceChange]:
+    """The changes, and what systemd says of the unit of each where nothing of ours is live yet."""
+
+    async def with_unit(change: ServiceChange) -> ServiceChange:
+        service = environment.services[change.service]
+        if change.before or not service.unit:
+            return change
+        asked = systemd.asked(service, installation.hosts[change.host])
+        said = await (await hosts.get(change.host)).run(asked)
+        return change.model_copy(update={"unit": systemd.told(service, said)})
+
+    return await all_or_errors(map(with_unit, changes))
 
 
 async def _nothing() -> Spare:
@@ -200,7 +221,7 @@ def _assemble(
         ),
         standing=standing(environment, {change.service: change for change in changes}, found),
         guards=guards(installation, environment),
-        remarks=(*_remarks(ordered, databases, more["data"]), *_not_stopped(environment, changes, more["data"])),
+        remarks=tuple(_remarks(ordered, databases, more["data"])),
         **more,
     )
 
@@ -225,7 +246,7 @@ def assembled(
         "databases": tuple(database_name(database) for database in databases),
         "untouched": _untouched(installation, environment, steps, changed, databases),
         "steps": tuple(steps),
-        "proven": {c.service: proofs(environment.services[c.service], c.tells) for c in changes},
+        "proven": {c.service: proofs(environment.services[c.service], c.tells) for c in changes if not c.gone},
         "watch": _watch_targets(environment, changed),
         "watch_rules": environment.watch,
         "lease": environment.lease,
@@ -247,26 +268,11 @@ def _remarks(steps: Iterable[Step], databases: Sequence[DatabaseSpec], back: Dat
             yield f"the way back leaves {one.name} as it is: it is replaced in place, and a new service may write to it"
     for step in steps:
         yield from step.warns
+    yield from open_remarks("the way back", _open_to(back))
 
 
-def _not_stopped(environment: EnvironmentSpec, changes: Iterable[ServiceChange], back: DataBack) -> Iterable[str]:
-    """Who is live before and after, and writes to what the way back takes back, and cannot be told to wait."""
-    ended = {change.service for change in changes if not change.before}
-    open_to = {
-        one.database: [
-            name
-            for name, service in environment.services.items()
-            if one.database in service.databases and name not in ended and name not in one.writers
-        ]
-        for one in back.databases
-    }
-    names = dict.fromkeys(name for several in open_to.values() for name in several)
-    if names:
-        data = ", ".join(database for database, several in open_to.items() if several)
-        yield (
-            f"the way back does not stop {', '.join(names)}, which have no `maintenance`: what is written to {data} "
-            "meanwhile is kept, and is not in what is live afterwards"
-        )
+def _open_to(back: DataBack) -> OpenTo:
+    return {one.database: one.open_to for one in back.databases if one.open_to}
 
 
 _WHEN = {"migrated": "once the migration has begun", "all": "once anything was switched or migrated"}
@@ -308,7 +314,7 @@ def _watch_targets(environment: EnvironmentSpec, changed: Mapping[str, ServiceCh
             access_log=service.access_log,
         )
         for name, service in environment.services.items()
-        if service.health
+        if service.health and not (name in changed and changed[name].gone)
     )
 
 

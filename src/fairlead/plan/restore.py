@@ -12,13 +12,14 @@ from fairlead.engines import ENGINES
 from fairlead.model import Backup, Plan, Run, Step, canonical, sha256, turned
 from fairlead.outside.connect import Hosts
 from fairlead.plan.data import (
-    OPEN_REMARK,
     Chosen,
     Fences,
     expected_outage,
     fences,
     in_place,
+    open_remarks,
     refuse_no_room,
+    refuse_triggers,
     refuse_writers,
     room_beside,
     shadow,
@@ -49,8 +50,10 @@ async def plan_restore(
     """
     several = list(chosen)
     databases = [one.database for one in several]
-    refuse_no_room(databases, await room_beside(installation, databases, hosts), now=True)
+    room = await room_beside(installation, databases, hosts)
+    refuse_no_room(databases, room, now=True)
     around = fences(installation, environment.services.values(), {one.database.name for one in several})
+    refuse_triggers(around.open_to, room)
     refuse_writers(databases, environment.services.values(), {step.service for step in around.enter})
     steps = [
         *(shadow(one) for one in several),
@@ -115,5 +118,5 @@ def _planned(
         **names,
         proven={"": tuple(as_check(database) for database in databases)},
         standing={**standing(environment, {}, {}), "": tuple(as_check(database) for database in databases)},
-        remarks=(*((OPEN_REMARK,) if around.open_to else ()), *remarks),
+        remarks=(*open_remarks("the restore", around.open_to), *remarks),
     )

@@ -9,12 +9,13 @@ from fairlead.config import EnvironmentSpec, Installation
 from fairlead.model import Backup, Check, Plan, ServiceChange, Step
 from fairlead.outside.connect import Hosts
 from fairlead.plan.data import (
-    OPEN_REMARK,
     Chosen,
     expected_outage,
     fences,
     in_place,
+    open_remarks,
     refuse_no_room,
+    refuse_triggers,
     refuse_writers,
     room_beside,
     shadow,
@@ -31,7 +32,8 @@ async def plan_rollback(
     installation: Installation, environment: EnvironmentSpec, undone: Plan, chosen: Sequence[Chosen], hosts: Hosts
 ) -> Plan:
     """Switch every service that `undone` changed back to what was live before it, and take the `chosen` databases back
-    too, before that and while nobody writes. Looks at the hosts, changes nothing.
+    too, before that and while nobody writes: services before which nothing was live are ended by then. Looks at the
+    hosts, changes nothing.
 
     Raises NotReady where a service no longer runs what that deployment left, or where the old release is gone.
     """
@@ -42,12 +44,17 @@ async def plan_rollback(
         for change in reversed(known)  # the last activated goes first
     ]
     changes = [change for change, _, _ in turned]
-    steps = [step for _, several, _ in turned for step in several]
-    around = fences(installation, environment.services.values(), {one.database.name for one in chosen})
+    gone = {change.service for change in changes if change.gone}
+    ended = [step for change, several, _ in turned for step in several if change.gone]
+    steps = [step for change, several, _ in turned for step in several if not change.gone]
+    remain = [service for service in environment.services.values() if service.name not in gone]
+    around = fences(installation, remain, {one.database.name for one in chosen})
     databases = [one.database for one in chosen]
-    refuse_no_room(databases, await room_beside(installation, databases, hosts), now=True)
-    refuse_writers(databases, environment.services.values(), {step.service for step in around.enter})
-    data = [*map(shadow, chosen), *around.enter]
+    room = await room_beside(installation, databases, hosts)
+    refuse_no_room(databases, room, now=True)
+    refuse_triggers(around.open_to, room)
+    refuse_writers(databases, remain, {step.service for step in around.enter})
+    data = [*map(shadow, chosen), *ended, *around.enter]
     data += [swap(one, fenced=one.database.name not in around.open_to, end_blockers=True) for one in chosen]
     return assembled(
         installation,
@@ -61,8 +68,8 @@ async def plan_rollback(
         standing=standing(environment, {change.service: change for change in changes}, found),
         remarks=(
             *_about_data(undone, chosen),
-            *((OPEN_REMARK,) if around.open_to else ()),
-            *(warning for step in steps for warning in step.warns),
+            *open_remarks("the rollback", around.open_to),
+            *(warning for step in (*ended, *steps) for warning in step.warns),
         ),
     )
 

@@ -6,11 +6,11 @@ itself is served: then it is copied, and everything that is served goes on lying
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from fairlead.config import ServiceSpec
 from fairlead.errors import NotReady
-from fairlead.model import LISTING, Check, Command, Inventory, Model, Run, ServiceChange, Step, TreeCheck, shell, turned
+from fairlead.model import LISTING, Check, Command, Inventory, Model, Run, ServiceChange, Step, TreeCheck, shell
 from fairlead.strategies import release
 from fairlead.strategies.release import ID_LENGTH, step
 
@@ -200,7 +200,7 @@ def proven(service: ServiceSpec, found: Found) -> TreeCheck:
 
 
 def back(
-    undone: ServiceChange, way_back: Iterable[Step], found: release.Found
+    undone: ServiceChange, way_back: Sequence[Step], found: release.Found
 ) -> tuple[ServiceChange, tuple[Step, ...], tuple[Check, ...]]:
     """Take a finished adoption back: what that means, its steps, and what must hold before the first of them.
 
@@ -211,25 +211,8 @@ def back(
             f"{undone.service} runs {found.current or 'nothing'}, not {undone.after} which was adopted",
             "`fairlead history` shows what came after it; roll that back first",
         )
-    reversed_change = undone.model_copy(update={"before": undone.after, "after": "", "version": "", "inventory": None})
-    return reversed_change, tuple(_turned(each) for each in way_back), ()
-
-
-def _turned(undone: Step) -> Step:
-    """A step of a finished adoption the other way round."""
-    do = undone.do.command if isinstance(undone.do, Run) else None
-    return undone.model_copy(
-        update={
-            "title": f"{undone.service}: take back what `{undone.title}` did",
-            "phase": "activate",
-            "do": Run(command=undone.undo) if undone.undo else undone.do,
-            "undo": do,
-            "probe": turned(undone.probe),
-            "shows": undone.shows_back,
-            "shows_back": undone.shows,
-            "warns": (),
-        }
-    )
+    titles = {each.id: f"{undone.service}: take back what `{each.title}` did" for each in way_back}
+    return undone.back(), tuple(release.taken_back(each, titles[each.id]) for each in way_back), ()
 
 
 def staged(service: ServiceSpec, found: Found) -> tuple[Check, ...]:

@@ -416,9 +416,7 @@ def back(
     if found.number not in found.kept:
         what = f"{service.name}: what change {found.number} replaced is no longer on {service.host}"
         raise NotReady(what, "deploy it again")
-    turned = undone.model_copy(
-        update={"before": undone.after, "after": undone.before, "version": "", "files": Difference(), "inventory": None}
-    )
+    turned = undone.back(files=Difference())
     title = f"bring back {undone.before}" if undone.before else "bring back what lay there before the first deployment"
     return turned, (_switch_back(service, host, found, undone.after, title),), ()
 

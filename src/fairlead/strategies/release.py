@@ -21,6 +21,7 @@ from fairlead.model import (
     LISTING,
     Check,
     Command,
+    Difference,
     Model,
     Patch,
     Run,
@@ -33,6 +34,7 @@ from fairlead.model import (
     parse_listing,
     shell,
 )
+from fairlead.model import turned as probe_turned
 from fairlead.model.step import Phase
 from fairlead.model.tree import BYTECODE
 from fairlead.strategies import logins, systemd
@@ -436,23 +438,38 @@ def back(
             f"{undone.service} runs {found.current or 'nothing'}, not {undone.after} which that deployment left",
             "`fairlead history` shows what came after it; roll that back instead",
         )
+    written = found.tree.hash if found.written_to else ""
     if not undone.before:
-        raise NotReady(f"{undone.service} was deployed for the first time: there is no release to go back to")
+        off = taken_back(switch(service, host, undone.after, ""), f"{service.name}: take its first release away")
+        turned = undone.back(gone=True, before_tree=written, files=Difference())
+        return turned, (off.model_copy(update={"warns": written_to(service, found)}),), standing(service, turned)
     if undone.before not in found.releases:
         raise NotReady(f"{undone.service}: release {undone.before} is no longer on {undone.host}", "deploy it again")
-    turned = undone.model_copy(
-        update={
-            "before": undone.after,
-            "before_tree": found.tree.hash if found.written_to else "",
-            "after": undone.before,
-            "version": "",
-            "unnamed": undone.before in found.unnamed,
-            "files": difference(found.tree, found.tree),
-        }
+    turned = undone.back(
+        before_tree=written,
+        unnamed=undone.before in found.unnamed,
+        files=difference(found.tree, found.tree),
     )
     turn = switch(service, host, turned.after, turned.before)
     checks = (*standing(service, undone), *standing(service, turned))
     return turned, (turn.model_copy(update={"warns": written_to(service, found)}),), checks
+
+
+def taken_back(undone: Step, title: str) -> Step:
+    """A finished step the other way round, as a step of its own."""
+    do = undone.do.command if isinstance(undone.do, Run) else None
+    return undone.model_copy(
+        update={
+            "title": title,
+            "phase": "activate",
+            "do": Run(command=undone.undo) if undone.undo else undone.do,
+            "undo": do,
+            "probe": probe_turned(undone.probe),
+            "shows": undone.shows_back,
+            "shows_back": undone.shows,
+            "warns": (),
+        }
+    )
 
 
 def step(service: ServiceSpec, word: str, title: str, phase: Phase, **more: object) -> Step:

@@ -11,12 +11,31 @@ from math import ceil
 from typing import Literal
 
 from fairlead.config import HostSpec, ServiceSpec
+from fairlead.model import Command, Result
 from fairlead.outside.files import package_text
 
 STARTING = 60.0
 """Seconds that a unit may say `activating` or `reloading` after a command that did not wait for it."""
+LOOK = 20.0
+"""Seconds for an answer of systemd, which asks nobody else."""
 PATIENCE = 120.0
 """Seconds for the command itself; systemd gives up starting a unit after 90, if it is told nothing else."""
+
+
+def asked(service: ServiceSpec, host: HostSpec) -> Command:
+    """The command that tells what systemd knows of a service's unit; `told` puts its answer into words."""
+    return Command(argv=host.commands.argv("show", unit=service.unit), timeout=LOOK)
+
+
+def told(service: ServiceSpec, result: Result) -> str:
+    """One line of what systemd said: `api: active (running), process 812`; where it said nothing, why."""
+    seen = dict(line.partition("=")[::2] for line in result.stdout.splitlines())
+    if result.code or not seen.get("ActiveState"):
+        return f"{service.unit}: systemd cannot be asked ({result.last_words or 'it says nothing'})"
+    if seen.get("LoadState") == "not-found":
+        return f"{service.unit}: systemd knows no such unit"
+    process = f", process {seen['MainPID']}" if seen.get("MainPID", "0") != "0" else ""
+    return f"{service.unit}: {seen['ActiveState']} ({seen.get('SubState', '')}){process}"
 
 
 def lasting(service: ServiceSpec, host: HostSpec, word: Literal["restart", "reload"]) -> str:

@@ -159,11 +159,12 @@ def _files(shown: Plan) -> list[str]:
     told = []
     for change in shown.services:
         version = f" ({ascii_path(change.version)})" if change.version else ""
-        before, after = change.before or "nothing", change.after or "what was found"
+        before, after = change.before or "nothing", change.leads_to
         told.append(f"{change.service} on {change.host}: {before} -> {after}{version}")
         for sign, paths in (("+", change.files.added), ("~", change.files.changed), ("-", change.files.deleted)):
             told += [f"    {sign} {ascii_path(path)}" for path in paths]
         told += _inventory(change.inventory) if change.inventory else []
+        told += [f"    its unit {ascii_path(change.unit)}"] if change.unit else []
     return told
 
 
