@@ -540,6 +540,13 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "what maintenance had stopped is started a second time",
+        "strategies/release.py",
+        'sh -c "${5:-false}" >/dev/null 2>&1 || sh -c "$4"; rm -f',
+        'sh -c "$4"; rm -f',
+        ("strategies/test_release.py::test_what_was_stopped_is_started_once",),
+    ),
+    Mutation(
         "a plan does not look whether triggers keep its way back from the data",
         "plan/deploy.py",
         "    refuse_triggers(_open_to(back), room)\n",

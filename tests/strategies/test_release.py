@@ -676,6 +676,25 @@ async def test_maintenance_is_entered_before_the_switch_and_left_after_it(tmp_pa
         assert not (here.place / ".maintenance").exists()
 
 
+@pytest.mark.parametrize(("status", "starts"), [(SWITCH.status, 1), ((), 2)], ids=["it can be asked", "it cannot"])
+async def test_what_was_stopped_is_started_once(tmp_path: Path, status: tuple[str, ...], starts: int) -> None:
+    """The switch starts it, and so does its undo; leaving maintenance starts it again only where nobody can tell."""
+    run = ("sh", "-c", f"{SWITCH.run[2]}; echo >>starts", "x", "srv/api")
+    stopped = SWITCH.model_copy(update={"run": run, "status": status})
+    async with world(tmp_path, service(on_switch=stopped, maintenance=MAINTENANCE["stop"])) as here:
+        await here.deploy("v1")
+        (here.home / "starts").unlink()
+        await here.deploy("v2")
+        assert (here.live, (here.home / "starts").read_text()) == ("v2 v2", "\n" * starts)
+        (here.home / "starts").unlink()
+        steps = await here.steps("v3")
+        async with here.run(steps) as (_, runner):
+            for step in steps[:-1]:  # it runs, and is not left yet
+                await runner.forward(step, alone=True)
+            await runner.back("told to")
+        assert (here.live, (here.home / "starts").read_text()) == ("v2 v2", "\n" * (1 + starts))
+
+
 async def test_maintenance_that_was_entered_by_half_is_left_again(tmp_path: Path) -> None:
     from fairlead.run.runner import WayBack
 

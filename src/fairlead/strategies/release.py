@@ -202,8 +202,10 @@ off) [ ! -e "$marker" ] || echo "$2" 1<>"$marker" || :;;
   { rm -f -- "$marker"; echo "$folder cannot be written to: is its disk full?" >&2; exit 1; }
   echo "$2" 1<>"$marker";;
 esac
-sh -c "$4"
-case $3 in off) rm -f -- "$marker";; *) echo "$3" 1<>"$marker";; esac
+case $3 in
+off) sh -c "${5:-false}" >/dev/null 2>&1 || sh -c "$4"; rm -f -- "$marker";;
+*) sh -c "$4"; echo "$3" 1<>"$marker";;
+esac
 """
 _MARKED = """\
 said=off; [ ! -e "$1/.maintenance" ] || said=$(head -n 1 "$1/.maintenance")
@@ -664,12 +666,13 @@ def _marking(
     on: bool,
 ) -> Step:
     """A step that enters or leaves maintenance and says in the marker that it has; `probe`: what its words mean."""
-    enter, leave = _maintenance_lines(service, host, spec)
+    enter, leave, left = _maintenance_lines(service, host, spec)
     patience = systemd.patience(service)
     ways = {
         True: shell(_MARK, service.path, "entering", mark, enter, timeout=patience),
-        False: shell(_MARK, service.path, "leaving", "off", leave, timeout=patience),
+        False: shell(_MARK, service.path, "leaving", "off", leave, *left, timeout=patience),
     }
+    shown = {True: systemd.shown(enter), False: f"{systemd.shown(leave)}{', unless it runs' if left else ''}"}
     sees, release = probe
     return step(
         service,
@@ -679,20 +682,23 @@ def _marking(
         probe=shell(_MARKED, service.path, *sees, release),
         undo=ways[not on],
         leaves=spec.stop,
-        shows=(systemd.shown(enter if on else leave),),
-        shows_back=(systemd.shown(leave if on else enter),),
+        shows=(shown[on],),
+        shows_back=(shown[not on],),
     )
 
 
-def _maintenance_lines(service: ServiceSpec, host: HostSpec, spec: MaintenanceSpec) -> tuple[str, str]:
-    """Shell lines that enter maintenance and leave it."""
+def _maintenance_lines(service: ServiceSpec, host: HostSpec, spec: MaintenanceSpec) -> tuple[str, str, tuple[str, ...]]:
+    """Shell lines that enter maintenance and leave it; and one that says that it was left already, where one can.
+
+    What was stopped runs again once it is switched: to start it once more would be an outage more.
+    """
     if spec.page:
         page = f"{service.path}/{spec.page}"
-        return line(("touch", "--", page)), line(("rm", "-f", "--", page))
+        return line(("touch", "--", page)), line(("rm", "-f", "--", page)), ()
     if spec.stop:
-        again, stop, _ = switch_lines(service, host)
-        return stop, again
-    return line(*spec.on), line(*spec.off)
+        again, stop, status = switch_lines(service, host)
+        return stop, again, () if status == ":" else (status,)
+    return line(*spec.on), line(*spec.off), ()
 
 
 def migrate(service: ServiceSpec, migration: MigrationSpec, folder: str) -> Step:
