@@ -549,7 +549,7 @@ MUTATIONS = (
     Mutation(
         "a plan does not look whether triggers keep its way back from the data",
         "plan/deploy.py",
-        "    refuse_triggers(_open_to(back), room)\n",
+        '    refuse_triggers(_open_to(back), room, "`rollback: {data: none}` of the database")\n',
         "",
         ("faults/test_data_back.py::test_triggers_and_writers_that_nobody_stops_are_seen_before_anything_is_begun",),
     ),

@@ -65,6 +65,7 @@ async def test_it_was_the_first_deployment(world: World) -> None:
     assert (change.before, change.leads_to, change.gone) == (undone.services[0].after, "nothing", True)
     assert [step.id for step in plan.steps] == ["api.switch"] and plan.proven == {}
     assert "api" not in {target.service for target in plan.watch}
+    assert not change.back().gone, "taken back in its turn it leads to a release that has to answer"
     assert len(plan.staged) == 1, "what is taken away must be what it was, so that it can come again"
 
 

@@ -82,8 +82,8 @@ class ServiceChange(Model):
 
     def back(self, **more: object) -> ServiceChange:
         """The same the other way round, without what was found before it; `more` are fields that differ from that."""
-        words = {"before": self.after, "after": self.before, "version": "", "inventory": None, "unit": ""}
-        return self.model_copy(update={**words, **more})
+        found = {"version": "", "inventory": None, "unit": "", "gone": False}
+        return self.model_copy(update={"before": self.after, "after": self.before, **found, **more})
 
 
 class WatchTarget(Model):

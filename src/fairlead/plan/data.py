@@ -146,16 +146,16 @@ def refuse_writers(databases: Iterable[DatabaseSpec], services: Iterable[Service
             )
 
 
-def refuse_triggers(open_to: OpenTo, room: Mapping[str, Finding]) -> None:
+def refuse_triggers(open_to: OpenTo, room: Mapping[str, Finding], instead: str = "") -> None:
     """Raises NotReady where one of these has triggers: rows that are written while it is swapped would miss them, so
-    the swap would be refused, and with it the way back.
+    the swap would be refused, and with it the way back. `instead`: what leaves its data as it is.
     """
     several = {name: users for name, users in open_to.items() if name in room and room[name].evidence.get("triggers")}
     if several:
         names, writers = ", ".join(several), _all_of(several)
         raise NotReady(
             f"{names}: has triggers, which rows would miss that {writers} could write while its data is taken back",
-            f"give `maintenance` to {writers}; or let its data be: `rollback: {{data: none}}` of the database",
+            f"give `maintenance` to {writers}" + f"; or {instead}, which leaves its data as it is" * bool(instead),
         )
 
 

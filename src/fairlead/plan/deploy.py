@@ -79,7 +79,7 @@ async def plan_deploy(
     made = await backups(databases, migrated, changes, hosts, needed)
     new = {change.service for change in changes if not change.before}
     back = data_back(installation, environment, databases, made, migrated, new=new, day=day)
-    refuse_triggers(_open_to(back), room)
+    refuse_triggers(_open_to(back), room, "`rollback: {data: none}` of the database")
     filled, cleared = standby(databases, back)
     around = [*made.before, *filled, *_with_final(steps, made, back), *cleared]
     around += drops(over, {one.name: one for one in own}) if changes else []

@@ -52,7 +52,7 @@ async def plan_rollback(
     databases = [one.database for one in chosen]
     room = await room_beside(installation, databases, hosts)
     refuse_no_room(databases, room, now=True)
-    refuse_triggers(around.open_to, room)
+    refuse_triggers(around.open_to, room, "`--data none`")
     refuse_writers(databases, remain, {step.service for step in around.enter})
     data = [*map(shadow, chosen), *ended, *around.enter]
     data += [swap(one, fenced=one.database.name not in around.open_to, end_blockers=True) for one in chosen]
