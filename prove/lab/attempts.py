@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
-from prove.lab.hosts import Said
+from prove.lab.hosts import Installation, Said
 from prove.table import Row
 
 Attempt = Callable[[], tuple[str, list[str]]]
@@ -24,6 +25,14 @@ def attempted(title: str, attempt: Attempt, tried: int = 1, experiment: str = "l
         print(f"      {each}", flush=True)
     failures = [f"{each}; `python -m prove {experiment}`" for each in wrong]
     return Row(title, tried, failures, time.monotonic() - began, note)
+
+
+def one_by_one(
+    lab: Installation, attempts: Iterable[tuple[str, Callable[[Installation], tuple[str, list[str]]]]]
+) -> Iterator[Row]:
+    """A row for each, on the same hosts."""
+    for title, attempt in attempts:
+        yield attempted(title, partial(attempt, lab))
 
 
 def unless(good: bool, what: str, said: Said) -> list[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from prove.lab.attempts import attempted, unless
@@ -43,26 +44,36 @@ def rows(lab: Installation, scale: float, dice: random.Random) -> Iterable[Row]:
         yield attempted(title, partial(_line, lab, words))
 
 
-def _broken(
-    lab: Installation, host: str, fault: tuple[str, ...], heals: float, lines: list[int]
+def _in_the_middle(
+    lab: Installation, host: str, lines: list[int], breaks: Callable[[subprocess.Popen[str]], Said]
 ) -> tuple[str, list[str]]:
+    """A deployment for each of these lines of its record; there something `breaks`, and tells how the command ended."""
     failures, told = [], []
     for line in lines:
         lab.write(heavy=HEAVY)
         process = lab.start("deploy", "--yes", "--no-watch")
         if not lab.wait_for_line(process, line):
             failures.append(f"line {line}: the deployment ended before")
-        lab.lab("fault", host, *fault)
-        if heals:
-            healer = threading.Timer(heals, lab.lab, ("heal", host))
-            healer.start()
-        said = lab.end(process)
-        if heals:
-            healer.join()
-        codes, wrong = _ended(lab, host, said)
+        codes, wrong = _ended(lab, host, breaks(process))
         told.append(f"line {line}: {codes}")
         failures += [f"line {line}: {each}" for each in wrong]
     return "; ".join(told), failures
+
+
+def _broken(
+    lab: Installation, host: str, fault: tuple[str, ...], heals: float, lines: list[int]
+) -> tuple[str, list[str]]:
+    def breaks(process: subprocess.Popen[str]) -> Said:
+        lab.lab("fault", host, *fault)
+        if not heals:
+            return lab.end(process)
+        healer = threading.Timer(heals, lab.lab, ("heal", host))
+        healer.start()
+        said = lab.end(process)
+        healer.join()
+        return said
+
+    return _in_the_middle(lab, host, lines, breaks)
 
 
 def _ended(lab: Installation, host: str, said: Said) -> tuple[str, list[str]]:
@@ -82,21 +93,15 @@ def _ended(lab: Installation, host: str, said: Said) -> tuple[str, list[str]]:
 
 
 def _burnt(lab: Installation, lines: list[int]) -> tuple[str, list[str]]:
-    failures, told = [], []
-    for line in lines:
-        lab.write(heavy=HEAVY)
-        process = lab.start("deploy", "--yes", "--no-watch")
-        if not lab.wait_for_line(process, line):
-            failures.append(f"line {line}: the deployment ended before")
+    def breaks(process: subprocess.Popen[str]) -> Said:
         kill(process)
         lab.lab("fault", "plesk", "poweroff")
         lab.forget()
         shutil.rmtree(lab.folder / "source")
         lab.lab("up", "plesk")
-        codes, wrong = _ended(lab, "plesk", Said(-9, "", 0))
-        told.append(f"line {line}: {codes}")
-        failures += [f"line {line}: {each}" for each in wrong]
-    return "; ".join(told), failures
+        return Said(-9, "", 0)
+
+    return _in_the_middle(lab, "plesk", lines, breaks)
 
 
 def _line(lab: Installation, words: tuple[str, ...]) -> tuple[str, list[str]]:

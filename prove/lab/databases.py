@@ -8,10 +8,9 @@ import shlex
 import string
 import time
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 
-from prove.lab.attempts import attempted, unless
+from prove.lab.attempts import one_by_one, unless
 from prove.lab.hosts import SITE, Installation
 from prove.table import Row
 
@@ -28,16 +27,18 @@ EVERY_SIGN = "".join(sign for sign in string.printable if sign.isprintable())
 def rows(lab: Installation, scale: float, dice: random.Random) -> Iterable[Row]:
     """One after the other on the same hosts."""
     lab.install()
-    for title, attempt in (
-        ("the database server killed in mid-dump", _killed),
-        ("a dump that lacks its last byte", _truncated),
-        ("two backups at once", _two),
-        ("an empty database and one of 300 tables: dumped, and restored into new ones", _sizes),
-        ("a password of every printable sign", _password),
-        ("a password that is wrong from one moment to the next, in mid-deployment", _changed),
-        ("the server stopped before a deployment", _stopped),
-    ):
-        yield attempted(title, partial(attempt, lab))
+    yield from one_by_one(
+        lab,
+        (
+            ("the database server killed in mid-dump", _killed),
+            ("a dump that lacks its last byte", _truncated),
+            ("two backups at once", _two),
+            ("an empty database and one of 300 tables: dumped, and restored into new ones", _sizes),
+            ("a password of every printable sign", _password),
+            ("a password that is wrong from one moment to the next, in mid-deployment", _changed),
+            ("the server stopped before a deployment", _stopped),
+        ),
+    )
 
 
 def _sql(lab: Installation, text: str, database: str = "") -> str:
@@ -60,7 +61,7 @@ def _killed(lab: Installation) -> tuple[str, list[str]]:
     lab.on("mysql", "systemctl kill -s KILL mariadb")
     said = lab.end(process)
     lab.on("mysql", "systemctl reset-failed mariadb; systemctl start mariadb")
-    told = next((line.strip() for line in said.text.splitlines() if "dump" in line), "")
+    told = said.line("dump")
     wrong = unless(said.code == 1 and "in the middle of the dump" in said.text, "", said)
     wrong += [f"left: {path.name}" for path in _kept(lab, "games") if path not in before]
     after = lab.databases()
@@ -88,7 +89,7 @@ def _truncated(lab: Installation) -> tuple[str, list[str]]:
     wrong += unless(older.code == 0 and f"{dump.name} is newer" in older.text, "the one before it", older)
     _sql(lab, "DROP DATABASE mo_consent_again")
     dump.unlink()
-    told = next((line.strip() for line in said.text.splitlines() if "cut short" in line), "")
+    told = said.line("cut short")
     return told[:160], wrong
 
 
@@ -166,7 +167,7 @@ def _changed(lab: Installation) -> tuple[str, list[str]]:
     _sql(lab, f"ALTER USER svc_hooks@'{address}' IDENTIFIED BY '{lab.settings['MO_HOOKS_DB_PASS']}'")
     which, wrong = lab.verdict()
     wrong += unless((said.code, which) in ((3, "old"), (0, "new")), f"{which} is live", said)
-    told = next((line.strip() for line in said.text.splitlines() if "password" in line), "")
+    told = said.line("password")
     return f"exit code {said.code}, {which}: {told[:160]}", wrong
 
 
@@ -176,5 +177,5 @@ def _stopped(lab: Installation) -> tuple[str, list[str]]:
     said = lab.deploy()
     lab.on("mysql", "systemctl start mariadb.socket mariadb")
     which, wrong = lab.verdict()
-    told = next((line.strip() for line in said.text.splitlines() if "closed" in line), "")
+    told = said.line("closed")
     return told[:160], [*unless((said.code, which) == (1, "old") and bool(told), f"{which} is live", said), *wrong]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from functools import partial
 
-from prove.lab.attempts import attempted, unless
+from prove.lab.attempts import one_by_one, unless
 from prove.lab.breaks import HEAVY
 from prove.lab.hosts import PLACES, SITE, Installation, Said
 from prove.table import Row
@@ -18,25 +17,27 @@ MANY = 14_000
 def rows(lab: Installation, scale: float, dice: random.Random) -> Iterable[Row]:
     """One after the other on the same hosts; each leaves them as they were."""
     lab.install()
-    for title, attempt in (
-        ("a disk that is full", _full),
-        ("a disk that fills up while the release arrives", _fills),
-        ("one folder of releases that may not be written to", _not_writable),
-        ("a file of a docroot that is root's, among root's", _foreign_file),
-        ("an owner that the account may not give", _owner),
-        ("a folder of releases that is a link", _linked),
-        ("a docroot that is a link", _linked_docroot),
-        (f"{MANY} files", _many),
-        ("a file name with a line break", _line_break),
-    ):
-        yield attempted(title, partial(attempt, lab))
+    yield from one_by_one(
+        lab,
+        (
+            ("a disk that is full", _full),
+            ("a disk that fills up while the release arrives", _fills),
+            ("one folder of releases that may not be written to", _not_writable),
+            ("a file of a docroot that is root's, among root's", _foreign_file),
+            ("an owner that the account may not give", _owner),
+            ("a folder of releases that is a link", _linked),
+            ("a docroot that is a link", _linked_docroot),
+            (f"{MANY} files", _many),
+            ("a file name with a line break", _line_break),
+        ),
+    )
 
 
 def ended(lab: Installation, said: Said, code: int, which: str, words: str = "") -> tuple[str, list[str]]:
     """How it ended and what is live."""
     found, wrong = lab.verdict()
     wrong += unless((said.code, found) == (code, which) and words in said.text, f"{found} is live", said)
-    line = next((line.strip() for line in said.text.splitlines() if words in line), "") if words else ""
+    line = said.line(words) if words else ""
     return f"exit code {said.code}, {found}, {said.seconds:.0f} s{': ' if line else ''}{line[:120]}", wrong
 
 

@@ -67,6 +67,10 @@ class Said(NamedTuple):
     text: str
     seconds: float
 
+    def line(self, words: str) -> str:
+        """The first line that holds these words; empty = none does."""
+        return next((line.strip() for line in self.text.splitlines() if words in line), "")
+
 
 class Hosts:
     """The lab's hosts, and an operator before them."""

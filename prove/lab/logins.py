@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from functools import partial
 
-from prove.lab.attempts import attempted, unless
+from prove.lab.attempts import one_by_one, unless
 from prove.lab.files import ended
 from prove.lab.hosts import COMMAND, SITE, Installation, kill
 from prove.table import Row
@@ -26,15 +26,17 @@ time.sleep(600)
 def rows(lab: Installation, scale: float, dice: random.Random) -> Iterable[Row]:
     """One after the other on the same hosts; each leaves them as they were."""
     lab.install()
-    for title, attempt in (
-        ("a shell that prints when it starts", _prints),
-        ("MaxSessions 2, so one at a time", partial(_sessions, number=2)),
-        ("MaxSessions 1, so none", partial(_sessions, number=1)),
-        ("MaxStartups 1, while somebody waits to log in", _startups),
-        ("a clock an hour ahead", partial(_clock, off="+1 hour")),
-        ("a clock an hour behind", partial(_clock, off="-1 hour")),
-    ):
-        yield attempted(title, partial(attempt, lab))
+    yield from one_by_one(
+        lab,
+        (
+            ("a shell that prints when it starts", _prints),
+            ("MaxSessions 2, so one at a time", partial(_sessions, number=2)),
+            ("MaxSessions 1, so none", partial(_sessions, number=1)),
+            ("MaxStartups 1, while somebody waits to log in", _startups),
+            ("a clock an hour ahead", partial(_clock, off="+1 hour")),
+            ("a clock an hour behind", partial(_clock, off="-1 hour")),
+        ),
+    )
 
 
 def _prints(lab: Installation) -> tuple[str, list[str]]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable
-from functools import partial
 
-from prove.lab.attempts import attempted, unless
+from prove.lab.attempts import one_by_one, unless
 from prove.lab.hosts import PLACES, SITE, Installation, Said
 from prove.table import Row
 
@@ -50,17 +49,19 @@ chown deploy:psacln . index.html .env forum forum/config.php
 
 def rows(lab: Installation, scale: float, dice: random.Random) -> Iterable[Row]:
     """Each on hosts as they were made, but for what follows from the one before."""
-    for title, attempt in (
-        ("seven services and 17 databases, from nothing", _from_nothing),
-        ("the next version: a unit restarted by sudo, two migrations, n8n's import", _next),
-        ("a version that fails its visitors, which is watched", _fails_visitors),
-        ("a unit that dies three seconds after a restart that succeeded", _dies),
-        ("a finished version taken back, with its data", _taken_back),
-        ("triggers, and writers that nobody can stop: seen before anything is begun", _triggers),
-        ("what somebody else has left: refused, adopted, replaced, and back", _foreign),
-        ("staging: a docroot that others live in", _docroot),
-    ):
-        yield attempted(title, partial(attempt, lab))
+    yield from one_by_one(
+        lab,
+        (
+            ("seven services and 17 databases, from nothing", _from_nothing),
+            ("the next version: a unit restarted by sudo, two migrations, n8n's import", _next),
+            ("a version that fails its visitors, which is watched", _fails_visitors),
+            ("a unit that dies three seconds after a restart that succeeded", _dies),
+            ("a finished version taken back, with its data", _taken_back),
+            ("triggers, and writers that nobody can stop: seen before anything is begun", _triggers),
+            ("what somebody else has left: refused, adopted, replaced, and back", _foreign),
+            ("staging: a docroot that others live in", _docroot),
+        ),
+    )
 
 
 def _out(lab: Installation, code: int, which: str, said: Said) -> list[str]:
@@ -110,7 +111,7 @@ def _fails_visitors(lab: Installation) -> tuple[str, list[str]]:
         lab.lab("run", "python3", "-c", VISITS, f"http://{lab.address('plesk')}:8081")
     said = lab.end(process)
     wrong = _out(lab, 3, "old", said)
-    told = next((line for line in said.text.splitlines() if "requests to api failed" in line), "")
+    told = said.line("requests to api failed")
     wrong += [] if told else ["it was not said that visitors got errors"]
     return told.strip(), wrong
 
@@ -118,7 +119,7 @@ def _fails_visitors(lab: Installation) -> tuple[str, list[str]]:
 def _dies(lab: Installation) -> tuple[str, list[str]]:
     lab.write(dies=3)
     said = lab.deploy()
-    told = next((line for line in said.text.splitlines() if "did not last" in line), "")
+    told = said.line("did not last")
     wrong = [] if told else ["it was not said that the unit did not last"]
     return told.strip(), [*_out(lab, 3, "old", said), *wrong]
 
@@ -138,7 +139,7 @@ def _triggers(lab: Installation) -> tuple[str, list[str]]:
     said = lab.deploy()
     lab.on("mysql", "mariadb mo_n8n -e 'DROP TRIGGER loud'")
     lab.before["databases"] = lab.databases()
-    told = next((line.strip() for line in said.text.splitlines() if "triggers" in line), "")
+    told = said.line("triggers")
     return told[:160], [*([] if "n8n: has triggers" in told else ["it was not said"]), *_out(lab, 1, "old", said)]
 
 
